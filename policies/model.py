@@ -1,0 +1,109 @@
+"""The words every room shares: values, facts, proofs. Frozen, and standard library only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Entity(NamedTuple):
+    """One actor or resource, such as `Tool{"github__create_issue"}`."""
+
+    type: str
+    id: str
+
+    def __str__(self) -> str:
+        return f"{self.type}{{{quoted(self.id)}}}"
+
+
+class Anything(NamedTuple):
+    """Every value of one type: what an answer holds where a rule leaves an argument open."""
+
+    type: str
+
+    def __str__(self) -> str:
+        return f"any {self.type}"
+
+
+type_of_primitive = {str: "String", int: "Integer", bool: "Boolean"}
+
+Value = str | int | bool | Entity
+"""What a fact may carry. Integers are 64-bit; to a policy no Boolean equals an Integer."""
+
+Answer = Value | Anything
+
+
+class Fact(NamedTuple):
+    """A ground statement, such as `has_role(Client{"ci"}, "caller", Server{"github"})`."""
+
+    predicate: str
+    args: tuple[Answer, ...]
+
+    def __str__(self) -> str:
+        return f"{self.predicate}({', '.join(map(written, self.args))})"
+
+
+class StepKind(StrEnum):
+    """What makes one line of a proof true."""
+
+    RULE = "rule"
+    FACT = "fact"
+    ABSENT = "absent"
+    COMPARISON = "comparison"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of a proof.
+
+    `claim` is what holds: the head of a rule, a fact, the fact (or predicate) that is absent, or
+    a comparison written as a fact whose predicate is the operator. `source` says where it comes
+    from: `file:line` of a rule or of a fact in the policy, else the origin of the fact.
+    `premises` are indices of earlier steps, in the order in which the rule's body names them.
+    """
+
+    kind: StepKind
+    claim: Fact
+    source: str
+    premises: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Why something holds: steps in an order where premises come first; the last is the goal.
+
+    A flat list, because proofs share parts and may be thousands of steps deep.
+    """
+
+    steps: tuple[Step, ...]
+
+    @property
+    def goal(self) -> Step:
+        return self.steps[-1]
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """`file:line` of each rule used, the deciding one first, without repetition."""
+        used = (step.source for step in reversed(self.steps) if step.kind is StepKind.RULE)
+        return tuple(dict.fromkeys(used))
+
+
+def type_name(value: Answer) -> str:
+    """Return the Polar type of *value*."""
+    if isinstance(value, (Entity, Anything)):
+        return value.type
+    return type_of_primitive[type(value)]
+
+
+def written(value: Answer) -> str:
+    """Return *value* as policy text writes it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return quoted(value) if isinstance(value, str) else str(value)
+
+
+def quoted(text: str) -> str:
+    """Return *text* as a string literal of the language, on one line."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + escaped.replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t") + '"'

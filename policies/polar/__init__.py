@@ -1,0 +1,1 @@
+"""Polar, the dialect of Oso Cloud: parsed, checked, compiled and decided in process."""

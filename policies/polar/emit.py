@@ -1,0 +1,403 @@
+"""Code generation: the plans of a shape become Python functions.
+
+The source text is made of names this module makes up; every value of the policy (a string, an id,
+a type) reaches the code as an object bound to such a name. No text of a policy is ever read as code.
+
+In the text, `x` is the question, `b` and `o` its tables and its own facts, `a0` a given argument,
+`v0` a variable, `r0` the row and `p0` the proof of the condition with that number, `q0` an answer.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol, TypeGuard
+
+from policies.model import Anything, Entity, StepKind
+from policies.polar.clauses import FACTS, Arg, Atom, Clock, Comparison, Const, OneOf, Part, Ref
+from policies.polar.plan import (
+    Among,
+    Ask,
+    Choose,
+    Compare,
+    Equal,
+    Lookup,
+    Plan,
+    Scan,
+    Shape,
+    Step,
+    Stuck,
+    Take,
+    Typed,
+)
+from policies.polar.runtime import UnboundedError
+from policies.polar.values import kind
+
+_OPERATORS = {"=": "=="}
+
+
+class Tag(NamedTuple):
+    """What a leaf of a proof node is about; the tag of an inner node is its clause."""
+
+    kind: StepKind
+    predicate: str
+
+
+class Numbering(Protocol):
+    """Numbers that the functions of one program agree on."""
+
+    def table(self, predicate: str) -> int: ...
+
+    def shape(self, shape: Shape) -> int: ...
+
+    def is_tabled(self, shape: Shape) -> bool: ...
+
+
+class Code:
+    """Source text in the making, and the objects its names stand for."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, Any] = {
+            "Anything": Anything, "Entity": Entity, "UnboundedError": UnboundedError, "kind": kind,
+        }  # fmt: skip
+        self.functions: list[list[str]] = []
+        self._constants: dict[Any, str] = {}
+
+    def constant(self, value: Any) -> str:  # noqa: ANN401  any object of the engine
+        """Return the name that stands for *value*."""
+        key = (type(value), value)
+        if key not in self._constants:
+            self._constants[key] = f"k{len(self._constants)}"
+            self.names[self._constants[key]] = value
+        return self._constants[key]
+
+    def text(self) -> str:
+        return "\n".join(line for function in self.functions for line in function)
+
+
+@dataclass
+class _Body:
+    """One function being written: its lines, how deep it is in, and the names it has bound."""
+
+    lines: list[str]
+    indent: int = 1
+    loops: int = 0
+    live: list[str] = field(default_factory=list)
+
+    def line(self, text: str) -> None:
+        self.lines.append("    " * self.indent + text)
+
+    def skip_if(self, condition: str) -> None:
+        self.line(f"if {condition}: {self.skip}")
+
+    @property
+    def skip(self) -> str:
+        """What goes on to the next candidate: each plan stands in a loop of one round."""
+        return "continue" if self.loops else "break"
+
+    def loop(self, text: str) -> None:
+        self.line(text)
+        self.indent += 1
+        self.loops += 1
+
+    def set(self, name: str, value: str) -> None:
+        self.line(f"{name} = {value}")
+        self.bind(name)
+
+    def bind(self, name: str) -> None:
+        if name not in self.live:
+            self.live.append(name)
+
+    def branch(self) -> _Body:
+        return _Body(self.lines, self.indent + 1, self.loops, [*self.live])
+
+
+def emit(code: Code, numbering: Numbering, shape: Shape, plans: Sequence[Plan], *, memo: bool) -> None:
+    """Write the function (or, for a tabled shape, the functions) that answer *shape*.
+
+    A direct shape gives `f{number}`; with *memo* it remembers its results for the question. A
+    tabled shape gives an opening `t{number}_{i}` for each plan.
+    """
+    number = numbering.shape(shape)
+    given = [f"a{place}" for place in shape.given]
+    if numbering.is_tabled(shape):
+        for index, plan in enumerate(plans):
+            writer = _TabledWriter(code, numbering, shape, f"t{number}_{index}")
+            body = writer.opened(given)
+            writer.write(plan, plan.steps, body)
+    else:
+        _DirectWriter(code, numbering, shape, memo=memo).function(f"f{number}", given, plans)
+
+
+class _Writer(ABC):
+    """Writes plans into bodies; what differs between direct and tabled is in the subclasses."""
+
+    def __init__(self, code: Code, numbering: Numbering, shape: Shape) -> None:
+        self.code = code
+        self.numbering = numbering
+        self.shape = shape
+
+    def write(self, plan: Plan, steps: Sequence[Step], body: _Body) -> None:
+        """Write *steps* of *plan* and what follows them into *body*."""
+        for index, step in enumerate(steps):
+            if self.suspends(step):
+                self.suspend(plan, step, steps[index + 1 :], body)
+                return
+            self._step(step, body)
+        self.finish(plan, body)
+
+    def finish(self, plan: Plan, body: _Body) -> None:
+        if plan.split is None:
+            self._answer(plan, body)
+            return
+        body.line(f"if v{plan.split.variable}.__class__ is Anything:")
+        self.write(plan.split.wild, plan.split.wild.steps, body.branch())
+        self.write(plan.split.bound, plan.split.bound.steps, body)
+
+    @abstractmethod
+    def suspends(self, step: Step) -> TypeGuard[Ask]:
+        """Tell whether what follows *step* goes into a function of its own."""
+
+    @abstractmethod
+    def suspend(self, plan: Plan, step: Ask, rest: Sequence[Step], body: _Body) -> None: ...
+
+    @abstractmethod
+    def answer(self, key: str, node: str, body: _Body) -> None: ...
+
+    def _step(self, step: Step, body: _Body) -> None:
+        match step:
+            case Equal(place, arg):
+                body.skip_if(f"a{place} != {self._arg(arg)}")
+            case Take(variable, place):
+                body.set(f"v{variable}", f"a{place}")
+            case Typed(variable, types):
+                body.skip_if(self._not_of(f"v{variable}", types))
+            case Lookup():
+                self._lookup(step, body)
+            case Scan():
+                self._scan(step, body)
+            case Ask():
+                self._ask(step, body)
+            case Compare(_, Comparison(operator, left, right)):
+                python = _OPERATORS.get(operator, operator)
+                body.skip_if(f"not ({self._arg(left)} {python} {self._arg(right)})")
+            case Among(_, member):
+                options = self.code.constant(frozenset(member.options))
+                body.skip_if(f"{self._arg(member.arg)} not in {options}")
+            case Choose(_, variable, options):
+                body.loop(f"for v{variable} in {self.code.constant(options)}:")
+                body.bind(f"v{variable}")
+            case Stuck():
+                body.line("raise UnboundedError")
+
+    def _lookup(self, step: Lookup, body: _Body) -> None:
+        row, table = f"r{step.part}", self.numbering.table(step.atom.predicate)
+        body.set(row, self._row(step.atom.args))
+        absent = f"{row} not in b[{table}].rows and (o[{table}] is None or {row} not in o[{table}])"
+        body.skip_if(f"not ({absent})" if step.atom.negated else absent)
+
+    def _scan(self, step: Scan, body: _Body) -> None:
+        row, table = f"r{step.part}", self.numbering.table(step.atom.predicate)
+        key = self._row([step.atom.args[place] for place in step.keys])
+        body.loop(f"for {row} in x.scan({table}, {self.code.constant(step.keys)}, {key}):")
+        body.bind(row)
+        self._bind(row, step.binds, step.repeats, body)
+
+    def _ask(self, step: Ask, body: _Body) -> None:
+        proof = f"p{step.part}"
+        call = f"f{self.numbering.shape(step.shape)}({', '.join(['x', *self._given(step)])})"
+        if step.atom.negated:
+            body.skip_if(f"{call} is not None")
+        elif not step.shape.sought:
+            body.set(proof, call)
+            body.skip_if(f"{proof} is None")
+        else:
+            body.loop(f"for q{step.part}, {proof} in {call}.items():")
+            body.bind(proof)
+            self.bind_answer(step, body)
+
+    def bind_answer(self, step: Ask, body: _Body) -> None:
+        """Bind what *step* sought from the answer `q`, a tuple in the order of the places."""
+        order = {place: index for index, place in enumerate(step.shape.sought)}
+
+        def at(pairs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+            return [(variable, order[place]) for variable, place in pairs]
+
+        self._bind(f"q{step.part}", at(step.binds), at(step.repeats), body)
+
+    def _bind(
+        self,
+        row: str,
+        binds: Iterable[tuple[int, int]],
+        repeats: Iterable[tuple[int, int]],
+        body: _Body,
+    ) -> None:
+        for variable, place in binds:
+            body.set(f"v{variable}", f"{row}[{place}]")
+        for variable, place in repeats:
+            body.skip_if(f"v{variable} != {row}[{place}]")
+
+    def _given(self, step: Ask) -> list[str]:
+        return [self._arg(step.atom.args[place]) for place in step.shape.given]
+
+    def _arg(self, arg: Arg) -> str:
+        match arg:
+            case Ref(number):
+                return f"v{number}"
+            case Const(value):
+                return self.code.constant(value)
+            case Clock():
+                return "x.now"
+
+    def _row(self, args: Iterable[Arg]) -> str:
+        return _tuple(map(self._arg, args))
+
+    def _not_of(self, name: str, types: frozenset[str]) -> str:
+        if types == {"String"}:
+            return f"{name}.__class__ is not str"
+        if types == {"Integer"}:
+            return f"{name}.__class__ is not int"
+        if types & {"String", "Integer"}:
+            return f"kind({name}) not in {self.code.constant(types)}"
+        return f"{name}.__class__ is not Entity or {name}[0] not in {self.code.constant(types)}"
+
+    def _answer(self, plan: Plan, body: _Body) -> None:
+        sought = [plan.head[place] for place in self.shape.sought]
+        open_ = [arg.number for arg in sought if isinstance(arg, Ref) and arg.number in plan.unbound]
+        if len(open_) != len(set(open_)):
+            # "Any value, but the same one twice" has no finite form.
+            body.line("raise UnboundedError")
+            return
+
+        def value(arg: Arg) -> str:
+            if isinstance(arg, Ref) and arg.number in plan.unbound:
+                (type_,) = plan.slots[arg.number].types
+                return self.code.constant(Anything(type_))
+            return self._arg(arg)
+
+        premises = [self._premise(number, part) for number, part in enumerate(plan.parts)]
+        proofs = [premise for premise in premises if premise]
+        if plan.clause.rule is None:
+            node = proofs[0]
+        else:
+            head = _tuple(map(value, plan.head))
+            node = f"({self.code.constant(plan.clause)}, {head}, {_tuple(proofs)})"
+        self.answer(_tuple(map(value, sought)), node, body)
+
+    def _premise(self, number: int, part: Part) -> str:
+        match part:
+            case OneOf():
+                return ""
+            case Comparison(operator, left, right):
+                tag = self.code.constant(Tag(StepKind.COMPARISON, operator))
+                return f"({tag}, {self._row((left, right))})"
+            case Atom(predicate, args, negated=True):
+                tag = self.code.constant(Tag(StepKind.ABSENT, predicate))
+                return f"({tag}, {self._row(args)})"
+            case Atom(predicate) if self.numbering.table(predicate) >= 0:
+                tag = self.code.constant(Tag(StepKind.FACT, predicate.removeprefix(FACTS)))
+                return f"({tag}, r{number})"
+            case Atom():
+                return f"p{number}"
+
+
+class _DirectWriter(_Writer):
+    def __init__(self, code: Code, numbering: Numbering, shape: Shape, *, memo: bool) -> None:
+        super().__init__(code, numbering, shape)
+        self.memo = memo
+
+    def function(self, name: str, given: Sequence[str], plans: Sequence[Plan]) -> None:
+        lines = [f"def {name}({', '.join(['x', *given])}):"]
+        self.code.functions.append(lines)
+        body = _Body(lines)
+        if self.memo:
+            number = self.code.constant(self.numbering.shape(self.shape))
+            body.line(f"m = {_tuple([number, *given])}")
+            body.line("found = x.memory.get(m, x)")
+            body.line("if found is not x: return found")
+            body.line("x.spent += 1")
+            body.line("if x.spent > x.pause: x.check()")
+        body.line("b = x.base; o = x.over")
+        if self.shape.sought:
+            body.line("out = {}")
+        for plan in plans:
+            body.line("while True:")
+            self.write(plan, plan.steps, _Body(lines, indent=2))
+            lines.append("        break")
+        self._return("out" if self.shape.sought else "None", body)
+
+    def _return(self, value: str, body: _Body) -> None:
+        if self.memo:
+            body.line(f"x.memory[m] = found = {value}")
+            value = "found"
+        body.line(f"return {value}")
+
+    def suspends(self, step: Step) -> TypeGuard[Ask]:  # noqa: ARG002  direct code never waits
+        return False
+
+    def suspend(self, plan: Plan, step: Ask, rest: Sequence[Step], body: _Body) -> None:
+        raise TypeError(step)
+
+    def answer(self, key: str, node: str, body: _Body) -> None:
+        if not self.shape.sought:
+            self._return(node, body)
+            return
+        body.line(f"q = {key}")
+        body.line(f"if q not in out: out[q] = {node}")
+        body.line(body.skip)
+
+
+class _TabledWriter(_Writer):
+    def __init__(self, code: Code, numbering: Numbering, shape: Shape, name: str) -> None:
+        super().__init__(code, numbering, shape)
+        self.name = name
+        self.resumptions = 0
+
+    def opened(self, parameters: Sequence[str]) -> _Body:
+        """Begin the function that opens a goal and return its body."""
+        body = self._function(self.name, ["run", "goal", *parameters])
+        self._prelude(body)
+        return body
+
+    def _function(self, name: str, parameters: Sequence[str]) -> _Body:
+        lines = [f"def {name}({', '.join(parameters)}):"]
+        self.code.functions.append(lines)
+        return _Body(lines)
+
+    def _prelude(self, body: _Body) -> None:
+        body.line("if goal.done: return")
+        body.line("x = run.question; b = x.base; o = x.over")
+        # One round, so that "go on to the next candidate" is `continue` at every depth.
+        body.loop("for _ in (0,):")
+
+    def suspends(self, step: Step) -> TypeGuard[Ask]:
+        return (
+            isinstance(step, Ask)
+            and not step.atom.negated
+            and self.numbering.is_tabled(step.shape)
+        )
+
+    def suspend(self, plan: Plan, step: Ask, rest: Sequence[Step], body: _Body) -> None:
+        """Ask a goal, and write *rest* as a function of its own that each answer resumes."""
+        self.resumptions += 1
+        name = f"{self.name}_{self.resumptions}"
+        number, given = self.numbering.shape(step.shape), _tuple(self._given(step))
+        body.line(f"run.ask({number}, {given}, {name}, {_tuple(['goal', *body.live])})")
+        body.line(body.skip)
+        answer, proof = f"q{step.part}", f"p{step.part}"
+        resumed = self._function(name, ["run", "frame", answer, proof])
+        resumed.line(f"{_tuple(['goal', *body.live])} = frame")
+        resumed.live = [*body.live, proof]
+        self._prelude(resumed)
+        self.bind_answer(step, resumed)
+        self.write(plan, rest, resumed)
+
+    def answer(self, key: str, node: str, body: _Body) -> None:
+        body.line(f"run.answer(goal, {key}, {node})")
+        body.line(body.skip if self.shape.sought else "return")
+
+
+def _tuple(items: Iterable[str]) -> str:
+    inside = ", ".join(items)
+    return f"({inside},)" if inside else "()"

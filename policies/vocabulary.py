@@ -1,0 +1,52 @@
+"""The words that a Northgate policy and the gateway share: facts per call, and actions.
+
+These names are frozen: policies in the field are written with them.
+"""
+
+from __future__ import annotations
+
+from policies.polar.schema import Supplied
+
+_ACTOR = "Client|User|Team"
+_CALLED = "Tool|Prompt"
+_TEST = (_CALLED, "String", "String")
+
+SUPPLIED: Supplied = {
+    "argument_present/2": (_CALLED, "String"),
+    "argument/3": (_CALLED, "String", "String|Integer|Boolean"),
+    "argument_matches/3": _TEST,
+    "argument_not_matches/3": _TEST,
+    "argument_under/3": _TEST,
+    "argument_not_under/3": _TEST,
+    "argument_host/3": _TEST,
+    "argument_not_host/3": _TEST,
+    "uri_matches/2": ("Document", "String"),
+    "uri_under/2": ("Document", "String"),
+    "claim/3": (_ACTOR, "String", "String|Integer|Boolean"),
+    "acts_for/2": ("Client", "User"),
+    "source_address/2": (_ACTOR, "String"),
+    "hour_of_day/2": ("String", "Integer"),
+    "weekday/2": ("String", "Integer"),
+}
+"""The facts that only the gateway states, for the call at hand, by predicate and argument types."""
+
+ACTIONS: dict[str, tuple[str, ...]] = {
+    "Server": ("connect", "sample", "elicit", "list_roots", "set_log_level"),
+    "Tool": ("call", "list"),
+    "Prompt": ("get", "list", "complete"),
+    "Document": ("read", "list", "subscribe", "complete"),
+    "Gateway": (
+        "manage_servers",
+        "manage_clients",
+        "manage_users",
+        "issue_tokens",
+        "manage_grants",
+        "manage_keys",
+        "read_policy",
+        "change_policy",
+        "read_decisions",
+        "read_arguments",
+        "approve",
+    ),
+}
+"""What may be asked of each type of resource."""
