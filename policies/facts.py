@@ -8,7 +8,7 @@ from immutables import Map
 
 from policies.model import Fact
 from policies.polar.tables import EMPTY, Origins, Table
-from policies.polar.values import Row, fact, held_row, key_of
+from policies.polar.values import Row, fact, held_row, key_of, name_of
 
 
 class FactSet(Mapping[str, Table]):
@@ -54,7 +54,7 @@ class FactSet(Mapping[str, Table]):
         """Yield every fact with its origins, in no particular order."""
         for key, table in self._tables.items():
             for row, origins in table.rows.items():
-                yield fact(key, row), origins
+                yield fact(name_of(key), row), origins
 
     def __getitem__(self, key: str) -> Table:
         return self._tables[key]

@@ -53,8 +53,7 @@ class StepKind(StrEnum):
     COMPARISON = "comparison"
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One line of a proof.
 
     `claim` is what holds: the head of a rule, a fact, the fact (or predicate) that is absent, or
@@ -107,3 +106,37 @@ def quoted(text: str) -> str:
     """Return *text* as a string literal of the language, on one line."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return '"' + escaped.replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t") + '"'
+
+
+class FailureKind(StrEnum):
+    """What a condition lacked."""
+
+    MISSING = "missing"
+    PRESENT = "present"
+    COMPARISON = "comparison"
+
+
+class Failure(NamedTuple):
+    """One condition that did not hold.
+
+    `claim` is the fact that is missing, or that is present and must not be, or the comparison as a
+    fact whose predicate is the operator; `Anything` stands where any value would have done.
+    `conditions` are the places (`file:line:column`) of the conditions that failed for this reason,
+    the outermost first and the one that names the claim last; empty where a fact of the asked
+    predicate itself is missing.
+    """
+
+    kind: FailureKind
+    claim: Fact
+    conditions: tuple[str, ...]
+
+
+class Miss(NamedTuple):
+    """How far one way of allowing a question came.
+
+    `rules` are the `file:line` of the rules tried, the outermost first; `failed` is what they
+    lacked: the fewer, the nearer.
+    """
+
+    rules: tuple[str, ...]
+    failed: tuple[Failure, ...]

@@ -23,7 +23,6 @@ _INDEX = re.compile("0|[1-9][0-9]{0,14}")
 
 # What the dotted capital becomes in lower case; peers that fold letter by letter drop the dot.
 _DOTTED_I = "i\u0307"
-_FOLDS_TO_REST = 3
 _MAX_SHRINKAGE = 8
 
 
@@ -111,8 +110,6 @@ def _folds(key: str, longest: int) -> set[str]:
 def _folded(name: str) -> str:
     if name.isascii():
         return name.lower()
-    for _ in range(_FOLDS_TO_REST):
-        # Upper case first: it alone joins the dotless i to the others.
-        folded = normalize("NFKC", name).upper().casefold()
-        name = normalize("NFKC", folded).replace(_DOTTED_I, "i")
-    return name
+    # Upper case first: it alone joins the dotless i to the others.
+    folded = normalize("NFKC", name).upper().casefold()
+    return normalize("NFKC", folded).replace(_DOTTED_I, "i")

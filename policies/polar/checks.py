@@ -94,9 +94,13 @@ def _check_test(
         if isinstance(step, Call):
             _check_terms(step.args, types, problems)
         elif step.name not in fixtures:
-            message = f"there is no fixture `{step.name}`; write `test fixture {step.name} {{ ... }}`."
+            message = (
+                f"there is no fixture `{step.name}`; write `test fixture {step.name} {{ ... }}`."
+            )
             hint = did_you_mean(step.name, fixtures)
-            problems.append(Problem("unknown-fixture", message, step.span, hint=hint, text=step.name))
+            problems.append(
+                Problem("unknown-fixture", message, step.span, hint=hint, text=step.name)
+            )
     for assertion in test.assertions:
         _check_parameters(assertion.parameters, types, problems)
         _check_assertion(assertion, problems)
@@ -113,14 +117,16 @@ def _check_assertion(assertion: Assertion, problems: list[Problem]) -> None:
         if not isinstance(part, And | Or | Truth | Member) and not (
             isinstance(part, Compare) and part.operator == "="
         ):
-            message = "after `iff`, list the answers: `action in [\"read\", \"write\"]`."
+            message = 'after `iff`, list the answers: `action in ["read", "write"]`.'
             problems.append(Problem("bad-iff", message, part.span))
             return
     for term in terms_of(assertion.iff):
         if isinstance(term, Variable) and term.name not in free:
             message = f"`{term.name}` is not a variable of the assertion."
             hint = did_you_mean(term.name, free)
-            problems.append(Problem("unbound-variable", message, term.span, hint=hint, text=term.name))
+            problems.append(
+                Problem("unbound-variable", message, term.span, hint=hint, text=term.name)
+            )
 
 
 def check_rules(
@@ -186,11 +192,15 @@ def _check_portable(part: Expression, problems: list[Problem]) -> None:
                 "only a single fact can be negated; give the inside a name, or negate its parts."
             )
             problems.append(Problem("not-portable", message, part.span))
-        case Not(Call(_, args)) if any(isinstance(arg, Variable) and arg.name == "_" for arg in args):
+        case Not(Call(_, args)) if any(
+            isinstance(arg, Variable) and arg.name == "_" for arg in args
+        ):
             message = "a negated fact needs a bound variable or a value in each place, not `_`."
             problems.append(Problem("not-portable", message, part.span))
         case Member(_, options):
-            others = [o for o in options if not (isinstance(o, Literal) and isinstance(o.value, str))]
+            others = [
+                o for o in options if not (isinstance(o, Literal) and isinstance(o.value, str))
+            ]
             if others:
                 message = "a list after `in` holds strings; write the others with `=` and `or`."
                 problems.append(Problem("not-portable", message, others[0].span))
@@ -209,7 +219,9 @@ def _check_occurrences(rule: Rule, problems: list[Problem]) -> None:
         others = [name for name in uses if name != term.name]
         hint = did_you_mean(term.name, others)
         if term in head:
-            message = f"`{term.name}` is not used in the body, so any value will do; write `_` if so."
+            message = (
+                f"`{term.name}` is not used in the body, so any value will do; write `_` if so."
+            )
             severity = Severity.WARNING
         else:
             message = f"`{term.name}` occurs only once; write `_` if any value will do."

@@ -32,16 +32,21 @@ from policies.polar.plan import (
     Typed,
 )
 from policies.polar.runtime import UnboundedError
-from policies.polar.values import kind
+from policies.polar.values import kind, name_of
 
 _OPERATORS = {"=": "=="}
 
 
 class Tag(NamedTuple):
-    """What a leaf of a proof node is about; the tag of an inner node is its clause."""
+    """What a proof node states: its kind, the public name of what holds, and where to look it up.
+
+    `table` is the table of a fact, `source` the `file:line` of a rule.
+    """
 
     kind: StepKind
-    predicate: str
+    name: str
+    table: str = ""
+    source: str = ""
 
 
 class Numbering(Protocol):
@@ -113,7 +118,9 @@ class _Body:
         return _Body(self.lines, self.indent + 1, self.loops, [*self.live])
 
 
-def emit(code: Code, numbering: Numbering, shape: Shape, plans: Sequence[Plan], *, memo: bool) -> None:
+def emit(
+    code: Code, numbering: Numbering, shape: Shape, plans: Sequence[Plan], *, memo: bool
+) -> None:
     """Write the function (or, for a tabled shape, the functions) that answer *shape*.
 
     A direct shape gives `f{number}`; with *memo* it remembers its results for the question. A
@@ -264,7 +271,9 @@ class _Writer(ABC):
 
     def _answer(self, plan: Plan, body: _Body) -> None:
         sought = [plan.head[place] for place in self.shape.sought]
-        open_ = [arg.number for arg in sought if isinstance(arg, Ref) and arg.number in plan.unbound]
+        open_ = [
+            arg.number for arg in sought if isinstance(arg, Ref) and arg.number in plan.unbound
+        ]
         if len(open_) != len(set(open_)):
             # "Any value, but the same one twice" has no finite form.
             body.line("raise UnboundedError")
@@ -282,7 +291,9 @@ class _Writer(ABC):
             node = proofs[0]
         else:
             head = _tuple(map(value, plan.head))
-            node = f"({self.code.constant(plan.clause)}, {head}, {_tuple(proofs)})"
+            clause = plan.clause
+            tag = Tag(StepKind.RULE, name_of(clause.predicate), source=clause.source)
+            node = f"({self.code.constant(tag)}, {head}, {_tuple(proofs)})"
         self.answer(_tuple(map(value, sought)), node, body)
 
     def _premise(self, number: int, part: Part) -> str:
@@ -290,14 +301,15 @@ class _Writer(ABC):
             case OneOf():
                 return ""
             case Comparison(operator, left, right):
-                tag = self.code.constant(Tag(StepKind.COMPARISON, operator))
-                return f"({tag}, {self._row((left, right))})"
+                tag = Tag(StepKind.COMPARISON, operator)
+                return f"({self.code.constant(tag)}, {self._row((left, right))})"
             case Atom(predicate, args, negated=True):
-                tag = self.code.constant(Tag(StepKind.ABSENT, predicate))
-                return f"({tag}, {self._row(args)})"
+                tag = Tag(StepKind.ABSENT, name_of(predicate))
+                return f"({self.code.constant(tag)}, {self._row(args)})"
             case Atom(predicate) if self.numbering.table(predicate) >= 0:
-                tag = self.code.constant(Tag(StepKind.FACT, predicate.removeprefix(FACTS)))
-                return f"({tag}, r{number})"
+                table = predicate.removeprefix(FACTS)
+                tag = Tag(StepKind.FACT, name_of(table), table)
+                return f"({self.code.constant(tag)}, r{number})"
             case Atom():
                 return f"p{number}"
 
@@ -373,9 +385,7 @@ class _TabledWriter(_Writer):
 
     def suspends(self, step: Step) -> TypeGuard[Ask]:
         return (
-            isinstance(step, Ask)
-            and not step.atom.negated
-            and self.numbering.is_tabled(step.shape)
+            isinstance(step, Ask) and not step.atom.negated and self.numbering.is_tabled(step.shape)
         )
 
     def suspend(self, plan: Plan, step: Ask, rest: Sequence[Step], body: _Body) -> None:

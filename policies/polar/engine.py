@@ -15,7 +15,7 @@ from policies.polar.program import Program
 from policies.polar.proofs import proof_of
 from policies.polar.runtime import Answers, Limits, Node, Overlay, Question
 from policies.polar.tables import EMPTY, Table
-from policies.polar.values import Held, Row, held, held_row, key_of, kind, told
+from policies.polar.values import Held, Row, held, held_row, key_of, kind, name_of, told
 
 _ALLOW = "allow/3"
 _STRING = frozenset({"String"})
@@ -61,7 +61,9 @@ class Engine:
         self.limits = limits or Limits()
         names = program.compiler.tables
         self._numbers = {name: number for number, name in enumerate(names)}
-        self._base = [_with_stated(facts.get(name, EMPTY), program.stated.get(name)) for name in names]
+        self._base = [
+            _with_stated(facts.get(name, EMPTY), program.stated.get(name)) for name in names
+        ]
         self._nothing: Overlay = [None] * len(names)
         self._entries: dict[tuple[str, str, str, str], tuple[Callable[..., Any], bool]] = {}
 
@@ -89,7 +91,7 @@ class Engine:
         now: int | None = None,
     ) -> Ruling:
         """Tell whether `allow(actor, action, resource)` holds, and why."""
-        question = self._question(own, now)
+        question = self.question(own, now)
         node = self._ask(question, _ALLOW, actor, action, resource)
         return Ruling(node, partial(self._origin, question.over))
 
@@ -107,7 +109,7 @@ class Engine:
 
         With *possibly*, those on which it is allowed for some arguments of the call.
         """
-        question = self._question(own, now)
+        question = self.question(own, now)
         predicate = _ALLOW
         if possibly and POSSIBLE + _ALLOW in self.program.clauses:
             predicate = POSSIBLE + _ALLOW
@@ -125,8 +127,8 @@ class Engine:
         now: int | None = None,
     ) -> Ruling:
         """Tell whether *predicate* holds of *args*, and why."""
-        question = self._question(own, now)
-        answers = self._answers(question, predicate, args)
+        question = self.question(own, now)
+        answers = self._answers(question, key_of(predicate, len(args)), list(map(held, args)))
         return Ruling(answers.get(()), partial(self._origin, question.over))
 
     def query(
@@ -141,15 +143,24 @@ class Engine:
         `Anything(type)` stands where all values of the type do. An answer that another one covers
         is left out.
         """
-        found = self._answers(self._question(own, now), predicate, args)
-        sought = [place for place, arg in enumerate(args) if isinstance(arg, Free)]
-        rows = []
-        for values in _widest(found):
-            row: list[Any] = list(args)
-            for place, value in zip(sought, values, strict=True):
-                row[place] = told(value)
-            rows.append(tuple(row))
-        return rows
+        key = key_of(predicate, len(args))
+        asked = [arg if isinstance(arg, Free) else held(arg) for arg in args]
+        found = self.rows(self.question(own, now), key, asked)
+        return [tuple(map(told, row)) for row in _widest(found)]
+
+    def rows(self, question: Question, key: str, args: Sequence[Held | Free]) -> list[Row]:
+        """Return the whole rows of predicate *key* (`name/arity`) that agree with *args*."""
+        found = self._answers(question, key, args)
+        sought = {
+            place: n for n, place in enumerate(p for p, a in enumerate(args) if isinstance(a, Free))
+        }
+        return [
+            tuple(
+                values[sought[place]] if isinstance(arg, Free) else arg
+                for place, arg in enumerate(args)
+            )
+            for values in found
+        ]
 
     def resources(
         self, actor: Entity, action: str, type_: str, own: Overlay | None = None,
@@ -170,7 +181,7 @@ class Engine:
             if predicate in self.program.clauses:
                 self._entry(predicate, actor, action, resource)
 
-    def _question(self, own: Overlay | None, now: int | None) -> Question:
+    def question(self, own: Overlay | None, now: int | None) -> Question:
         moment = int(time.time()) if now is None else now
         return Question(self._base, self._nothing if own is None else own, moment, self.limits)
 
@@ -205,35 +216,32 @@ class Engine:
             self._entries[predicate, actor, action, resource] = entry
         return entry
 
-    def _answers(
-        self, question: Question, predicate: str, args: Sequence[Value | Free]
-    ) -> Answers:
+    def _answers(self, question: Question, key: str, args: Sequence[Held | Free]) -> Answers:
         """Return the sought values of every answer with their proofs; `{(): proof}` for a yes."""
-        key = key_of(predicate, len(args))
         if key not in self.program.clauses:
             return self._stored(question, key, args)
         shape = Shape(key, tuple(map(self._form, args)))
-        given = [held(arg) for arg in args if not isinstance(arg, Free)]
+        given = [arg for arg in args if not isinstance(arg, Free)]
         found = self.program.compiler.function(shape)(question, *given)
         if shape.sought:
             return dict(found)
         return {} if found is None else {(): found}
 
-    def _form(self, arg: Value | Free) -> Form:
+    def _form(self, arg: Held | Free) -> Form:
         if isinstance(arg, Free):
             every = self.program.types.every
             return Sought(every if arg.type is None else frozenset({arg.type}) & every)
-        return Given(frozenset({kind(held(arg))}))
+        return Given(frozenset({kind(arg)}))
 
-    def _stored(self, question: Question, key: str, args: Sequence[Value | Free]) -> Answers:
+    def _stored(self, question: Question, key: str, args: Sequence[Held | Free]) -> Answers:
         if key not in self._numbers:
             return {}
         places = tuple(place for place, arg in enumerate(args) if not isinstance(arg, Free))
-        given = tuple(held(arg) for arg in args if not isinstance(arg, Free))
+        given = tuple(arg for arg in args if not isinstance(arg, Free))
         sought = [(place, arg.type) for place, arg in enumerate(args) if isinstance(arg, Free)]
         rows = question.scan(self._numbers[key], places, given)
         return {
-            tuple(row[place] for place, _ in sought): (Tag(StepKind.FACT, key), row)
+            tuple(row[place] for place, _ in sought): (Tag(StepKind.FACT, name_of(key), key), row)
             for row in rows
             if all(type_ in (None, kind(row[place])) for place, type_ in sought)
         }
@@ -252,7 +260,7 @@ def _with_stated(table: Table, stated: Mapping[Row, str] | None) -> Table:
     return table
 
 
-def _widest(found: Answers) -> list[Row]:
+def _widest(found: Sequence[Row]) -> list[Row]:
     """Return the answers that no other answer with `Anything` in it covers."""
     open_ = [values for values in found if any(isinstance(value, Anything) for value in values)]
     return [

@@ -21,6 +21,9 @@ _ITEM_STARTS = frozenset(
 )
 _CLOSERS = {"_LSQB": "RSQB", "_LBRACE": "RBRACE"}
 _LIST_PARTS = frozenset({"STRING", "NAME", "ROLE", "PERMISSION", "_COMMA", "_COLON", "SEMI"})
+_MEMBER_STARTS = frozenset(
+    {"STRING", "ROLES", "PERMISSIONS", "RELATIONS", "ASSERT", "ASSERT_NOT", "RBRACE"}
+)
 _PREDICATES = frozenset({"NAME", "ROLE", "PERMISSION"})
 _BLOCK_TYPOS = frozenset({"NAME", "STRING", "FIXTURE", "_LBRACE"})
 _OPERAND_ENDS = frozenset({"NAME", "STRING", "INTEGER", "BOOLEAN", "NOW", "RPAR", "RSQB", "RBRACE"})
@@ -30,7 +33,7 @@ def items_of(tokens: Sequence[Token]) -> Iterator[Sequence[Token]]:
     """Yield the items of a policy file: each ends at its `;` or `}`, or where the next starts."""
     start = 0
     while start < len(tokens):
-        measure = _block_end if _opens_block(tokens, start) else _statement_end
+        measure = _block_end if opens_block(tokens, start) else _statement_end
         end = measure(tokens, start)
         yield tokens[start:end]
         start = end
@@ -49,11 +52,20 @@ def _type_at(tokens: Sequence[Token], index: int) -> str:
     return tokens[index].type if index < len(tokens) else ""
 
 
-def _opens_block(tokens: Sequence[Token], start: int) -> bool:
+def opens_block(tokens: Sequence[Token], start: int = 0) -> bool:
     first, second = tokens[start].type, _type_at(tokens, start + 1)
     if first in BLOCK_WORDS:
         return second != "LPAR"
-    return first == "NAME" and second in _BLOCK_TYPOS  # most likely a misspelt block
+    # What follows is most likely a block whose first word is misspelt, or missing.
+    return (first == "NAME" and second in _BLOCK_TYPOS) or "_LBRACE" in {first, second}
+
+
+def is_debris(tokens: Sequence[Token]) -> bool:
+    """Tell whether nobody would start an item so: the rest of a block that ended too early."""
+    first, second = tokens[0].type, _type_at(tokens, 1)
+    if first in BLOCK_WORDS or (first, second) in _ITEM_STARTS:
+        return False
+    return second not in ({"LPAR", "NAME", "STRING"} if first == "NAME" else {"LPAR"})
 
 
 def _starts_item(tokens: Sequence[Token], index: int) -> bool:
@@ -139,7 +151,9 @@ def _block_end(tokens: Sequence[Token], start: int) -> int:
             return index
         if mark in {Mark.OPENS, Mark.CLOSES}:
             depth += mark.value
-        if depth == 0 and mark is not Mark.NONE:
+        elif depth == 0 and _type_at(tokens, index + 1) in _MEMBER_STARTS:
+            continue  # the `{` was forgotten
+        if depth <= 0 and mark is not Mark.NONE:
             return index + 1
     return len(tokens)
 
@@ -173,9 +187,12 @@ def too_deep(tokens: Sequence[Token], limit: int) -> Token | None:
         elif token.type == "NOT":
             negations += 1
             depth += 1
-        elif token.type in {"_AND", "_OR", "SEMI"}:
+        elif token.type in {"_AND", "_OR"}:
             depth -= negations
             negations = 0
+        elif token.type == "SEMI":
+            depth = negations = 0
+            opened.clear()
         if depth > limit:
             return token
     return None

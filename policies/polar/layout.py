@@ -101,25 +101,32 @@ def _indented(lines: Iterable[str]) -> list[str]:
     return [STEP + line for line in lines]
 
 
-def _condition(pieces: Sequence[_Piece], room: int, *, nested: bool = False) -> list[str]:
-    return [_flat(pieces)] if _fits(pieces, room) else _chain(pieces, room, nested=nested)
+def _condition(
+    pieces: Sequence[_Piece], room: int, *, lead: int = 0, nested: bool = False
+) -> list[str]:
+    """Return a condition as lines; *lead* columns of the first are taken already."""
+    if _fits(pieces, room - lead):
+        return [_flat(pieces)]
+    return _chain(pieces, room, lead=lead, nested=nested)
 
 
-def _chain(pieces: Sequence[_Piece], room: int, *, nested: bool = False) -> list[str]:
+def _chain(
+    pieces: Sequence[_Piece], room: int, *, lead: int = 0, nested: bool = False
+) -> list[str]:
     """Return each part of a condition on its own line, indented when *nested* in another chain."""
     for operator in ("_OR", "_AND"):
         parts = _split(pieces, operator)
         if len(parts) > 1:
-            first = _condition(parts[0], room, nested=True)
+            first = _condition(parts[0], room, lead=lead, nested=True)
             room -= len(STEP) * nested
             rest = [line for part in parts[1:] for line in _operand(part, room)]
             return [*first, *(_indented(rest) if nested else rest)]
-    return _spread(pieces, room)
+    return _spread(pieces, room, lead=lead)
 
 
 def _operand(pieces: Sequence[_Piece], room: int) -> list[str]:
     operator = pieces[0].text + " "
-    first, *rest = _condition(pieces[1:], room - len(operator), nested=True)
+    first, *rest = _condition(pieces[1:], room, lead=len(operator), nested=True)
     return [operator + first, *rest]
 
 
@@ -135,9 +142,9 @@ def _split(pieces: Sequence[_Piece], separator: str) -> list[list[_Piece]]:
     return parts
 
 
-def _spread(pieces: Sequence[_Piece], room: int) -> list[str]:
+def _spread(pieces: Sequence[_Piece], room: int, *, lead: int = 0) -> list[str]:
     """Break inside the first brackets, if it must be and something is inside."""
-    if _fits(pieces, room):
+    if _fits(pieces, room - lead):
         return [_flat(pieces)]
     start = next((i for i, piece in enumerate(pieces) if piece.breaks), len(pieces) - 1)
     end = _closer(pieces, start)

@@ -238,7 +238,8 @@ def _read_number(text: str, span: Span, lexed: Lexed) -> None:
     value = 0
     if _INTEGER.fullmatch(text):
         digits = text.lstrip("+-0")
-        value = int(text[0].strip("+") + text[1:]) if len(digits) <= _DIGITS_OF_64_BITS else 2**63
+        size = int(digits or 0) if len(digits) <= _DIGITS_OF_64_BITS else 2**64
+        value = -size if text.startswith("-") else size
         if not -(2**63) <= value < 2**63:
             message = f"Write an integer between -{2**63} and {2**63 - 1}."
             lexed.problems.append(Problem("integer-out-of-range", message, span, text=text))

@@ -84,7 +84,7 @@ def _foreign(place: Place) -> Problem | None:
         return _at(found, "single-quotes", 'Write strings between double quotes, `"like this"`.')
     if found.text in _FOREIGN:
         return _at(found, *_FOREIGN[found.text])
-    return _at(found, "unknown-character", f"Remove `{found.text}`; it means nothing here.")
+    return _at(found, "unknown-character", f"Remove `{_shown(found.text)}`; it means nothing here.")
 
 
 def _signed_number(place: Place) -> Problem | None:
@@ -113,9 +113,7 @@ def _unknown_item(place: Place) -> Problem | None:
     }  # fmt: skip
     if first.type not in {"NAME", "ROLE", "PERMISSION"} or not heads_no_rule:
         return None
-    message = (
-        f"`{first.text}` starts no item; blocks start with `actor`, `resource`, `global` or `test`."
-    )
+    message = f"`{_shown(first.text)}` starts no item; blocks start with `actor`, `resource`, ..."
     return _at(first, "unknown-item", message, did_you_mean(first.text, _ITEM_WORDS))
 
 
@@ -166,9 +164,9 @@ def _unknown_member(place: Place) -> Problem | None:
     else:
         return None
     message = (
-        f"A block declares `roles`, `permissions` and `relations`, not `{word.text}`."
+        f"A block declares `roles`, `permissions` and `relations`, not `{_shown(word.text)}`."
         if place.type_at(1 if word is found else 0) == "EQ"
-        else f'Write `"{word.text}"` in quotes, if it is the word of a rule.'
+        else f'Write `"{_shown(word.text)}"` in quotes, if it is the word of a rule.'
     )
     return _at(word, "unknown-declaration", message, did_you_mean(word.text, choices))
 
@@ -176,9 +174,7 @@ def _unknown_member(place: Place) -> Problem | None:
 def _rule_in_block(place: Place) -> Problem | None:
     if "ROLES" in place.accepted and place.found.type == "NAME":
         line = place.tokens[0].span.line
-        message = (
-            f"Close the block opened at line {line} before this rule; blocks hold no full rules."
-        )
+        message = f"Close the block opened at line {line} before this rule; it holds no full rules."
         return _at(place.found, "rule-in-block", message)
     return None
 
@@ -190,7 +186,7 @@ def _unknown_in_test(place: Place) -> Problem | None:
     if found.type == "SETUP":
         message = "Write one `setup`, and before the assertions."
         return _at(found, "misplaced-setup", message)
-    message = f"A test holds `setup`, `assert` and `assert_not`, not `{found.text}`."
+    message = f"A test holds `setup`, `assert` and `assert_not`, not `{_shown(found.text)}`."
     hint = did_you_mean(found.text, ("setup", "assert", "assert_not"))
     if place.type_at(1) == "LPAR":
         hint = "Put facts into `setup { ... }`."
@@ -200,21 +196,13 @@ def _unknown_in_test(place: Place) -> Problem | None:
 def _rich_shorthand(place: Place) -> Problem | None:
     if place.found.type not in {"NOT", "EQ", "CMP", "_IN", "MATCHES"} or not _in_shorthand(place):
         return None
-    message = (
-        f"Write a full rule outside the block: a shorthand rule cannot hold `{place.found.text}`."
-    )
+    message = f"Write a full rule outside the block: a shorthand holds no `{place.found.text}`."
     return _at(place.found, "shorthand-too-rich", message)
 
 
 def _in_shorthand(place: Place) -> bool:
-    if place.tokens[0].type not in {"ACTOR", "RESOURCE", "GLOBAL"}:
-        return False
-    for index in range(place.index - 1, 1, -1):
-        if place.tokens[index].type == "_IF":
-            return True
-        if place.tokens[index].type in {"SEMI", "_LBRACE"} and index > 0:
-            return False
-    return False
+    in_block = place.tokens[0].type in {"ACTOR", "RESOURCE", "GLOBAL"}
+    return in_block and any(token.type == "_IF" for token in _statement_before(place))
 
 
 def _type_in_body(place: Place) -> Problem | None:
@@ -225,11 +213,10 @@ def _type_in_body(place: Place) -> Problem | None:
         message = f"Write only the type, `{_shown(type_name)}`, in a declaration."
         return _at(name, "name-in-declaration", message)
     if any(token.type in {"_IF", "IFF"} for token in _statement_before(place)):
-        message = (
-            f"Types stand in heads; in a body write `{name.text} matches {_shown(type_name)}`."
-        )
+        typed = f"{_shown(name.text)} matches {_shown(type_name)}"
+        message = f"Write `{typed}`: only a head takes types after a colon."
         return _at(place.found, "type-in-body", message)
-    message = f"Write a value instead of `{name.text}`: a fact holds only values known beforehand."
+    message = f"Write a value instead of `{_shown(name.text)}`: a fact holds nothing unknown."
     return _at(name, "fact-not-ground", message)
 
 
@@ -244,7 +231,7 @@ def _bare_value(place: Place) -> Problem | None:
     if not before or "CMP" not in place.accepted:
         return None
     if place.found.type == "NOT":
-        message = f"Write `not {before.text} in [...]`, with the `not` in front."
+        message = f"Write `not {_shown(before.text)} in [...]`, the `not` in front."
         return _at(place.found, "misplaced-not", message)
     if place.found.type in {"SEMI", "_AND", "_OR", "RPAR", END, "RBRACE"}:
         message = f"Compare `{_shown(before.text)}` with something, or call a predicate with it."
@@ -268,9 +255,8 @@ def _value_of_another_kind(place: Place) -> Problem | None:
     if found.type == "_LBRACE" and wants_value:
         return _at(found, "no-dictionaries", "A dictionary is no value; write a fact for each key.")
     if found.type == "LPAR" and place.type_at(-1) == "NAME":
-        message = (
-            f"A call is no value; give `{place.text_at(-1)}` a further argument for its result."
-        )
+        called = _shown(place.text_at(-1))
+        message = f"A call is no value; give `{called}` a further argument for its result."
         return _at(found, "no-nested-calls", message)
     return None
 
@@ -288,7 +274,7 @@ def _reserved_word(place: Place) -> Problem | None:
     follow = _AFTER_A_NAME - ({"SEMI", "RPAR"} if word.type in _OPERATOR_WORDS else set())
     if after not in follow or (word.type == "NOT" and after == "LPAR"):
         return None
-    message = f"Choose another name: `{word.text}` is a word of the language."
+    message = f"Choose another name: `{_shown(word.text)}` is a word of the language."
     return _at(word, "reserved-word", message)
 
 
@@ -297,7 +283,7 @@ def _missing_semicolon(place: Place) -> Problem | None:
     if "SEMI" not in place.accepted or not before:
         return None
     if found.type in {END, "RBRACE"} or found.span.line > before.span.end_line:
-        return _at(before, "missing-semicolon", f"Write `;` after `{before.text}`.")
+        return _at(before, "missing-semicolon", f"Write `;` after `{_shown(before.text)}`.")
     return None
 
 

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 from policies.polar import syntax
-from policies.polar.items import BLOCK_WORDS, items_of, statements_of, too_deep, without_statement
+from policies.polar.items import (
+    BLOCK_WORDS,
+    is_debris,
+    items_of,
+    opens_block,
+    statements_of,
+    too_deep,
+    without_statement,
+)
 from policies.polar.lexer import END, Token, lex
 from policies.polar.mistakes import Place, explain, nested_too_deep
 from policies.polar.source import PolicyError, Problem, Severity, Span
@@ -43,6 +51,7 @@ class ParsedFacts:
 def parse(file: str, text: str | bytes) -> Parsed:
     """Parse a policy file. Never raises: an item that does not parse leaves problems instead.
 
+    With an error among the problems, the module serves only to look for further ones.
     After 500 broken items the rest is left unread, which bounds the time that garbage takes.
     """
     items, problems = _parse_all(file, text, start="item")
@@ -83,19 +92,29 @@ def _parse_all(
     problems = list(lexed.problems)
     errors = [p.span[1:3] for p in lexed.problems if p.severity is Severity.ERROR]
     nodes = []
-    broken = 0
-    cut = items_of if start == "item" else statements_of
-    for tokens in cut(lexed.tokens):
-        node, wrong = _parse_item(tokens, start)
+    for tokens, node, wrong in _parsed_items(lexed.tokens, start):
         if node is not None:
             nodes.append(node)
-            continue
-        if not _any_within(errors, tokens):
+        elif not _any_within(errors, tokens):
             problems += wrong
-        broken += 1
+    return tuple(nodes), tuple(sorted(problems, key=lambda problem: problem.span))
+
+
+def _parsed_items(
+    tokens: Sequence[Token], start: str
+) -> Iterator[tuple[Sequence[Token], object, list[Problem]]]:
+    """Yield each item with its node, or with None and what is wrong with it."""
+    broken = 0
+    after_broken_block = False
+    for item in items_of(tokens) if start == "item" else statements_of(tokens):
+        if after_broken_block and is_debris(item):
+            continue
+        node, wrong = _parse_item(item, start)
+        yield item, node, wrong
+        broken += node is None
         if broken == _MAX_BROKEN_ITEMS:
             break
-    return tuple(nodes), tuple(sorted(problems, key=lambda problem: problem.span))
+        after_broken_block = node is None and opens_block(item)
 
 
 def _not_utf8(file: str, error: UnicodeDecodeError) -> Problem:
@@ -146,13 +165,10 @@ def _run_grammar(tokens: Sequence[Token], start: str) -> tuple[object, Problem |
     fed: Any = grammar().parse_interactive(start=start)
     last = tokens[-1].span
     end = Token(END, "", last._replace(line=last.end_line, column=last.end_column), "")
-    node = None
-    index = 0
+    node, index = None, 0
     try:
-        for index, token in enumerate(tokens):  # noqa: B007
-            fed.feed_token(token)
-        index = len(tokens)
-        node = fed.feed_token(end)
+        for index, token in enumerate((*tokens, end)):  # noqa: B007 - the place of a failure
+            node = fed.feed_token(token)
     except RefusedError as refused:
         return None, refused.problem
     except UnexpectedToken:

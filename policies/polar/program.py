@@ -147,7 +147,13 @@ def _words(clauses: Mapping[str, Sequence[Clause]]) -> frozenset[str]:
         for clause in alternatives:
             args = [*clause.head, *(arg for part in clause.parts for arg in args_of(part))]
             found |= {a.value for a in args if isinstance(a, Const) and isinstance(a.value, str)}
-            found |= {o for p in clause.parts if isinstance(p, OneOf) for o in p.options if isinstance(o, str)}
+            found |= {
+                o
+                for p in clause.parts
+                if isinstance(p, OneOf)
+                for o in p.options
+                if isinstance(o, str)
+            }
     return frozenset(found)
 
 

@@ -5,52 +5,45 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from policies.model import Proof, Step, StepKind
-from policies.polar.clauses import Clause
 from policies.polar.emit import Tag
 from policies.polar.runtime import Node
 from policies.polar.values import Row, fact
 
 Origin = Callable[[str, Row], str]
-"""Tells where a fact comes from, by predicate (`name/arity`) and row."""
+"""Tells where a fact comes from, by table (`name/arity`) and row."""
 
 
 def proof_of(root: Node, origin: Origin) -> Proof:
-    """Return the proof whose last step is *root*; steps that occur twice are listed once.
+    """Return the proof whose last step is *root*; a part that is used twice is listed once.
 
     Works without recursion, since recursive rules make proofs of any depth.
     """
     numbers: dict[int, int] = {}
-    claims: dict[tuple[object, Row], int] = {}
     steps: list[Step] = []
-    path = [root]
-    while path:
-        node = path[-1]
-        waiting = [below for below in _premises(node) if id(below) not in numbers]
-        if id(node) not in numbers and waiting:
-            path.extend(reversed(waiting))
+    waiting: list[Node | None] = [root]
+    opened: list[Node] = []
+    while waiting:
+        node = waiting.pop()
+        if node is None:
+            node = opened.pop()
+            premises = tuple([numbers[id(below)] for below in node[2]])
+            numbers[id(node)] = len(steps)
+            tag = node[0]
+            steps.append(Step(tag.kind, fact(tag.name, node[1]), tag.source, premises))
+        elif id(node) in numbers:
             continue
-        path.pop()
-        if id(node) in numbers:
-            continue
-        claim = (node[0], node[1])
-        if claim not in claims:
-            claims[claim] = len(steps)
-            premises = tuple(numbers[id(below)] for below in _premises(node))
-            steps.append(_step(node, premises, origin))
-        numbers[id(node)] = claims[claim]
+        elif len(node) == 2:  # noqa: PLR2004  a leaf: no premises
+            numbers[id(node)] = len(steps)
+            steps.append(_leaf(node, origin))
+        else:
+            opened.append(node)
+            waiting.append(None)
+            waiting.extend(reversed(node[2]))
     return Proof(tuple(steps))
 
 
-def _premises(node: Node) -> tuple[Node, ...]:
-    return node[2] if isinstance(node[0], Clause) else ()
-
-
-def _step(node: Node, premises: tuple[int, ...], origin: Origin) -> Step:
-    tag, row = node[0], node[1]
-    if isinstance(tag, Clause):
-        return Step(StepKind.RULE, fact(tag.predicate, row), tag.source, premises)
-    assert isinstance(tag, Tag)
-    claim = fact(tag.predicate, row)
-    if tag.kind is StepKind.FACT:
-        return Step(tag.kind, claim, origin(tag.predicate, row))
-    return Step(tag.kind, claim, "")
+def _leaf(node: Node, origin: Origin) -> Step:
+    tag: Tag = node[0]
+    row: Row = node[1]
+    source = origin(tag.table, row) if tag.kind is StepKind.FACT else ""
+    return Step(tag.kind, fact(tag.name, row), source)

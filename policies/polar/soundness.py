@@ -52,9 +52,7 @@ def _check_strata(clauses: Clauses, problems: list[Problem]) -> None:
         for predicate, alternatives in clauses.items()
     }
     group_of = {
-        predicate: number
-        for number, group in enumerate(components(graph))
-        for predicate in group
+        predicate: number for number, group in enumerate(components(graph)) for predicate in group
     }
     for clause in _every(clauses):
         for part in clause.parts:

@@ -32,7 +32,7 @@ class Table:
 
     def find(self, places: Places, key: Row) -> Iterable[Row]:
         """Return the rows whose arguments at *places* are *key*; without places, all."""
-        if not places:
+        if not places or not self.rows:
             return self.rows
         index = self._indexes.get(places)
         if index is None:

@@ -341,7 +341,7 @@ def _object(type_name: str, token: Token, span: Span) -> syntax.Literal:
 
 def _not_ground(arg: syntax.Variable | syntax.Now) -> tuple[str, str, Span, str]:
     text = arg.name if isinstance(arg, syntax.Variable) else "@current_unix_time"
-    message = f"Write a value instead of `{text}`: a fact holds only values known beforehand."
+    message = f"Write a value instead of `{text}`: a fact holds nothing unknown."
     return "fact-not-ground", message, arg.span, text
 
 

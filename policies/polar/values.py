@@ -37,9 +37,11 @@ def held_row(args: tuple[Answer, ...]) -> Row:
     return tuple([BOOLEANS[arg] if arg is True or arg is False else arg for arg in args])
 
 
-def fact(predicate: str, row: Row) -> Fact:
-    """Return the public fact that *row* of *predicate* (with or without arity) states."""
-    return Fact(predicate.partition("/")[0], tuple(map(told, row)))
+def fact(name: str, row: Row) -> Fact:
+    """Return the public fact that *row* of the predicate called *name* states."""
+    if TRUE in row or FALSE in row:
+        return Fact(name, tuple(map(told, row)))
+    return Fact(name, row)
 
 
 def kind(value: Held) -> str:
@@ -52,3 +54,8 @@ def kind(value: Held) -> str:
 def key_of(predicate: str, arity: int) -> str:
     """Return the name under which tables and rules of one predicate are kept."""
     return f"{predicate}/{arity}"
+
+
+def name_of(key: str) -> str:
+    """Return the predicate's name without its arity."""
+    return key.rpartition("/")[0]

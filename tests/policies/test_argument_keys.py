@@ -235,7 +235,7 @@ def test_every_case_form_of_a_character_folds_alike() -> None:
 
 
 def test_long_keys_of_combining_marks_are_folded_in_linear_time() -> None:
-    marks = "\u0315\u0300\u05ae\u0321" * 250_000
+    marks = "\u0315\u0300\u05ae\u0321" * 20_000
     arguments = {"a" + marks: 1, "b\0" + marks: 2, marks + "\0": 3, "\0" * 1_000_000: 4}
 
     began = time.process_time()

@@ -87,8 +87,8 @@ def arranged(branch: Branch) -> Plan:
 
 def absence(negation: Not, outer: Iterable[str]) -> Absence:
     """Return *negation* as an action, where *outer* variables are bound and no others exist."""
-    occurrences = Counter(variables(terms(negation))) + Counter(outer)
     bound = frozenset(outer)
+    occurrences = Counter([*variables(terms(negation)), *bound])
     return Absence(_Order(occurrences).refuted(negation, bound), bound)
 
 

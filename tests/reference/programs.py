@@ -101,7 +101,7 @@ class _Draft:
             chosen = [self.random.choice(kinds) for _ in range(size)]
             if self.chance(0.25):
                 chosen.append(self.random.choice(["String", "Integer", "Mixed"]))
-            target = Predicate(f"derived_{number}", tuple(chosen))
+            target = Predicate(f"derived_{number}", tuple(chosen), open=True)
             self.derived.append(target)
             if self.chance(0.3):
                 self.stored.append(target)
@@ -111,7 +111,7 @@ class _Draft:
         if self.chance(0.3):
             wide = ("Actor", self.random.choice(self.world.resources))
             self.items.append(f"open_to(_: {wide[0]}, _: {wide[1]});")
-            self.derived.append(Predicate("open_to", wide))
+            self.derived.append(Predicate("open_to", wide, open=True))
 
     def write_rule(
         self, target: Predicate, pool: Sequence[Predicate], negatable: Sequence[Predicate]

@@ -16,12 +16,15 @@ class Sentence:
     """One rule being written.
 
     Variables are `$1`, `$2`, ... until the end, when it is known which of them occur once: those
-    become `_`, or `_name` in the head.
+    become `_`, or `_name` in the head. `bound` variables occur in a positive call; `certain` ones
+    in a call that always gives a value. Who is `trusting` believes that every call does.
     """
 
     world: World
     kinds: dict[str, str] = field(default_factory=dict)
     bound: set[str] = field(default_factory=set)
+    certain: set[str] = field(default_factory=set)
+    trusting: bool = False
     conditions: list[str] = field(default_factory=list)
 
     @property
@@ -66,7 +69,10 @@ class Sentence:
         args: list[str] = []
         for kind in predicate.kinds:
             args.append(self.term(kind, args))
-        self.bound |= {arg for arg in args if arg.startswith("$")}
+        named = {arg for arg in args if arg.startswith("$")}
+        self.bound |= named
+        if self.trusting or not predicate.open:
+            self.certain |= named
         self.conditions.append(f"{predicate.name}({', '.join(args)})")
 
     def plain_call(self, predicate: Predicate) -> str:
@@ -94,9 +100,9 @@ class Sentence:
 
     def test(self) -> None:
         """Add a condition on one bound variable that tells its values apart."""
-        if not self.bound:
+        if not self.certain:
             return
-        name = self.random.choice(sorted(self.bound))
+        name = self.random.choice(sorted(self.certain))
         kind = self.kinds[name]
         if kind == "Time":
             self.conditions.append(f"@current_unix_time {self.random.choice(['<', '<='])} {name}")
@@ -115,7 +121,7 @@ class Sentence:
             self.conditions.append(f"{name} {self.random.choice(tests)}")
 
     def compare(self, name: str, kind: str) -> None:
-        others = [other for other in self.known(kind, only=self.bound) if other != name]
+        others = [other for other in self.known(kind, only=self.certain) if other != name]
         if kind == "Mixed" and self.chance(0.5):
             self.conditions.append(f"{name} = {self.literal(kind)}")
             return
@@ -125,7 +131,7 @@ class Sentence:
 
     def negation(self, predicates: Sequence[Predicate], typed: Sequence[str]) -> str | None:
         """Return a `not` of one call over bound variables or *typed* parameters, if one fits."""
-        fit = set(typed) | self.bound
+        fit = set(typed) | self.certain
         for predicate in self.random.sample(list(predicates), len(predicates)):
             args = []
             for kind in predicate.kinds:
@@ -164,7 +170,7 @@ def rule(
 
     With *compound*, a `not` may hold a conjunction.
     """
-    sentence = Sentence(world)
+    sentence = Sentence(world, trusting=world.random.random() < 0.2)
     head = _head(sentence, target)
     calls = world.random.choice([1, 1, 1, 2, 2, 3])
     while calls > 0 or (calls > -2 and _is_open(sentence, head) and sentence.chance(0.8)):
@@ -175,7 +181,7 @@ def rule(
     if sentence.chance(0.2):
         sentence.choice(_related(sentence, positive))
     types = _types(sentence, target, head)
-    typed = [term for term, type_ in zip(head, types, strict=True) if type_ and term[0] == "$"]
+    typed = _deniable(sentence, target, head, types)
     denial = sentence.negation(negatable, typed) if sentence.chance(0.3) else None
     if denial is not None:
         sentence.conditions.append(denial)
@@ -233,6 +239,18 @@ def _types(sentence: Sentence, target: Predicate, head: Sequence[str]) -> list[s
     return types
 
 
+def _deniable(
+    sentence: Sentence, target: Predicate, head: Sequence[str], types: Sequence[str | None]
+) -> list[str]:
+    """Return the typed parameters that `not` may speak of although nothing else binds them.
+
+    Mostly for `allow`: such a rule has to be told its arguments, and other rules ask openly.
+    """
+    if target.name != "allow" and sentence.chance(0.9):
+        return []
+    return [term for term, type_ in zip(head, types, strict=True) if type_ and term[0] == "$"]
+
+
 def _compound(
     sentence: Sentence,
     positive: Sequence[Predicate],
@@ -240,8 +258,8 @@ def _compound(
     typed: Sequence[str],
 ) -> str:
     """Return `not (... and ...)`, whose inner part may bind a variable of its own."""
-    outer = {*typed, *sentence.bound}
-    inner = Sentence(sentence.world, sentence.kinds, set(outer))
+    outer = {*typed, *sentence.certain}
+    inner = Sentence(sentence.world, sentence.kinds, certain=set(outer))
     first = sentence.random.choice(_related(sentence, negatable or positive))
     args = []
     for kind in first.kinds:
@@ -249,7 +267,7 @@ def _compound(
         use = known and sentence.chance(0.7)
         args.append(sentence.random.choice(known) if use else sentence.variable(kind))
     parts = [f"{first.name}({', '.join(args)})"]
-    inner.bound |= {arg for arg in args if arg.startswith("$")}
+    inner.certain |= {arg for arg in args if arg.startswith("$")}
     second = inner.negation(negatable, ()) if negatable else None
     parts += [second] if second else []
     return f"not ({' and '.join(parts)})"

@@ -62,7 +62,7 @@ class Blocks:
         elif root in self.roots:
             if self.world.random.random() < 0.4:
                 lines = ['roles = ["guest"];', '"viewer" if "guest";']
-                self.hold(Predicate("has_role", (self.an_actor(), '"guest"', type_)))
+                self.hold(Predicate("has_role", (self.an_actor(), '"guest"', type_), open=True))
             lines += self.shorthands(type_, root, 0, 2)
         body = "".join(f"  {line}\n" for line in lines)
         self.text.append(f"{header} {{\n{body}}}")
@@ -74,8 +74,10 @@ class Blocks:
         """Declare words for a type that inherits none, and say how rules may use them."""
         related = {"parent": self.world.random.choice(self.roots), "author": self.an_actor()}
         self.relations[type_] = related
-        self.hold(Predicate("has_role", (self.an_actor(), "Role", type_)))
-        self.hold(Predicate("has_permission", ("Actor", "Permission", type_)), stored=0.3)
+        self.hold(Predicate("has_role", (self.an_actor(), "Role", type_), open=True))
+        self.hold(
+            Predicate("has_permission", ("Actor", "Permission", type_), open=True), stored=0.3
+        )
         for name, other in related.items():
             self.hold(Predicate("has_relation", (type_, f'"{name}"', other)))
         pairs = ", ".join(f"{name}: {other}" for name, other in related.items())
@@ -115,7 +117,7 @@ class Blocks:
             lines.append('"operate" if "audit" and "admin";')
         self.text.append("\n  ".join(["global {", *lines]) + "\n}")
         for word in GLOBAL_ROLES:
-            self.hold(Predicate("has_role", (self.an_actor(), f'"{word}"')))
+            self.hold(Predicate("has_role", (self.an_actor(), f'"{word}"'), open=True))
 
 
 class _Shorthand:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import pytest
 
@@ -42,6 +41,7 @@ anyone(x: User) if open_to(x, f) and shut(f);
 shut(Folder{"a"});
 spared(x: User) if age(x, _) and not (edge(x, y) and not banned(y));
 calm(x: User) if not angry(x);
+meek(x: User) if not (banned(x) and age(x, _));
 """
 
 NOW = 100
@@ -151,6 +151,7 @@ opened = rule("open_to", claim("open_to", any_user, any_folder))
             rule("spared", claim("spared", bob), 0, 1),
         ),
         (absent("angry", any_user), rule("calm", claim("calm", any_user), 0)),
+        (absent("inside"), rule("meek", claim("meek", ann), 0)),
     ],
 )
 def test_a_right_proof_passes(steps: tuple[Step, ...]) -> None:
@@ -161,24 +162,24 @@ def test_a_right_proof_passes(steps: tuple[Step, ...]) -> None:
     ("steps", "reason"),
     [
         ((), "at least one step"),
-        ((*reading[:4], replace(allowed, source="p.polar:6")), "no rule for allow stands"),
-        ((*reading[:4], replace(allowed, premises=(2,))), "does not follow"),
-        ((*reading[:4], replace(allowed, premises=())), "does not follow"),
-        ((*reading[:4], replace(allowed, premises=(4,))), "before it"),
-        ((*reading[:4], replace(allowed, premises=(-1,))), "before it"),
-        ((*reading[:4], replace(allowed, claim=claim("allow", bob, "read", low))), "not follow"),
-        ((replace(role, source="grant 2"), *reading[1:]), "not a fact from there"),
-        ((replace(role, claim=claim("has_role", bob, "viewer", top)),), "not a fact"),
-        ((replace(role, premises=(0,)),), "before it"),
-        ((role, replace(parent, premises=(0,))), "needs no premises"),
-        ((replace(written, source=line("shut")),), "not a fact from there"),
+        ((*reading[:4], allowed._replace(source="p.polar:6")), "no rule for allow stands"),
+        ((*reading[:4], allowed._replace(premises=(2,))), "does not follow"),
+        ((*reading[:4], allowed._replace(premises=())), "does not follow"),
+        ((*reading[:4], allowed._replace(premises=(4,))), "before it"),
+        ((*reading[:4], allowed._replace(premises=(-1,))), "before it"),
+        ((*reading[:4], allowed._replace(claim=claim("allow", bob, "read", low))), "not follow"),
+        ((role._replace(source="grant 2"), *reading[1:]), "not a fact from there"),
+        ((role._replace(claim=claim("has_role", bob, "viewer", top)),), "not a fact"),
+        ((role._replace(premises=(0,)),), "before it"),
+        ((role, parent._replace(premises=(0,))), "needs no premises"),
+        ((written._replace(source=line("shut")),), "not a fact from there"),
         ((age, comparison(17, ">=", 18)), "not true"),
         ((age, comparison(18, ">=", 17), adult), "does not follow"),
         ((Step(StepKind.COMPARISON, claim("=", 1, 1), ""),), "not a comparison"),
         ((Step(StepKind.COMPARISON, claim("<", "a", "b"), ""),), "not true"),
         ((Step(StepKind.COMPARISON, claim("<", Anything("Integer"), 3), ""),), "not known"),
         ((age, adult), "before it"),
-        ((age, replace(adult, premises=(0,))), "does not follow"),
+        ((age, adult._replace(premises=(0,))), "does not follow"),
         ((*welcoming[:3], absent("banned", bob), welcome), "does not follow"),
         ((*welcoming[:3], absent("banned", zoe), welcome), "not absent"),
         ((absent("edge", ann, any_user),), "not absent"),
@@ -208,6 +209,7 @@ def test_a_right_proof_passes(steps: tuple[Step, ...]) -> None:
             ),
             "does not follow",
         ),
+        ((absent("inside"), rule("meek", claim("meek", any_user), 0)), "does not follow"),
         ((absent("angry", ann), rule("calm", claim("calm", any_user), 0)), "does not follow"),
     ],
 )
@@ -303,7 +305,7 @@ def key(fact: Fact) -> tuple[str, Row]:
     return fact.predicate, tuple(map(cell, fact.args))
 
 
-@pytest.mark.parametrize("seed", range(16))
+@pytest.mark.parametrize("seed", range(12))
 def test_every_row_of_a_random_model_has_a_proof_that_passes(seed: int) -> None:
     prover = Prover(seed)
     goals = [step for step in prover.steps if step.kind is StepKind.RULE]
@@ -313,7 +315,7 @@ def test_every_row_of_a_random_model_has_a_proof_that_passes(seed: int) -> None:
     prover.checker.check(Proof(tuple(prover.steps[: last + 1])))
 
 
-@pytest.mark.parametrize("seed", range(16))
+@pytest.mark.parametrize("seed", range(12))
 def test_whatever_passes_after_a_random_change_is_still_true(seed: int) -> None:
     prover, pick = Prover(seed), random.Random(seed)
     checker = prover.checker
@@ -341,12 +343,12 @@ def changed(step: Step, others: Sequence[Step], pick: random.Random) -> Step:
     match pick.randrange(4):
         case 0 if args:
             args[pick.randrange(len(args))] = pick.choice([*like.claim.args, *args])
-            return replace(step, claim=Fact(step.claim.predicate, tuple(args)))
+            return step._replace(claim=Fact(step.claim.predicate, tuple(args)))
         case 1 if args:
             place = pick.randrange(len(args))
             args[place] = Anything(cell(args[place])[0])
-            return replace(step, claim=Fact(step.claim.predicate, tuple(args)))
+            return step._replace(claim=Fact(step.claim.predicate, tuple(args)))
         case 2:
-            return replace(step, premises=step.premises[1:])
+            return step._replace(premises=step.premises[1:])
         case _:
-            return replace(step, source=like.source, premises=like.premises)
+            return step._replace(source=like.source, premises=like.premises)

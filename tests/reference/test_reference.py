@@ -105,6 +105,13 @@ def test_an_own_relation_has_the_resource_first() -> None:
     assert not asked.holds("allow", (bob, "write", top))
 
 
+def test_a_relation_leads_only_to_things_of_its_type() -> None:
+    astray = [fact("has_relation", middle, "parent", each) for each in (ann, top)]
+    asked = reference(FILES, [*astray, fact("has_role", bob, "viewer", ann)])
+
+    assert not asked.holds("has_role", (bob, "viewer", middle))
+
+
 def test_a_subtype_inherits_words_and_rules_but_not_the_other_way_round() -> None:
     grants = [fact("has_role", ann, "editor", shelf), fact("has_role", ann, "editor", top)]
     dusty = [fact("is_dusty", shelf), fact("is_dusty", top)]

@@ -50,10 +50,14 @@ def is_primitive(kind: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Predicate:
-    """A predicate of the program, or one way to use it, with the kinds of its arguments."""
+    """A predicate of the program, or one way to use it, with the kinds of its arguments.
+
+    One that is `open` may have rules that leave arguments open, so it need not bind a variable.
+    """
 
     name: str
     kinds: tuple[str, ...]
+    open: bool = False
 
 
 @dataclass(slots=True)

@@ -1,0 +1,1 @@
+"""Benchmarks: seeded workloads, compared within one run."""

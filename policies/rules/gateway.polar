@@ -1,0 +1,83 @@
+# The control plane, authorised like everything else: an admin is a fact, a new role is a rule.
+
+resource Gateway {
+  permissions = [
+    "manage_servers",
+    "manage_clients",
+    "manage_users",
+    "issue_tokens",
+    "manage_grants",
+    "manage_keys",
+    "read_policy",
+    "change_policy",
+    "read_decisions",
+    "read_arguments",
+    "approve",
+  ];
+
+  "manage_servers" if global "admin";
+  "manage_clients" if global "admin";
+  "manage_users" if global "admin";
+  "issue_tokens" if global "admin";
+  "manage_grants" if global "admin";
+  "manage_keys" if global "admin";
+  "change_policy" if global "admin";
+  "approve" if global "admin";
+  "read_arguments" if global "admin";
+  "read_policy" if global "admin" or global "auditor";
+  "read_decisions" if global "admin" or global "auditor";
+}
+
+test "an admin may do everything on the control plane" {
+  setup {
+    has_role(User{"root"}, "admin");
+  }
+  assert allow(User{"root"}, action: String, Gateway{"northgate"}) iff
+    action in [
+      "manage_servers",
+      "manage_clients",
+      "manage_users",
+      "issue_tokens",
+      "manage_grants",
+      "manage_keys",
+      "read_policy",
+      "change_policy",
+      "read_decisions",
+      "read_arguments",
+      "approve"
+    ];
+}
+
+test "an auditor reads the policy and the record, and no arguments" {
+  setup {
+    has_role(User{"eve"}, "auditor");
+  }
+  assert allow(User{"eve"}, action: String, Gateway{"northgate"}) iff
+    action in ["read_policy", "read_decisions"];
+}
+
+test "a user has no part in the control plane" {
+  setup {
+    has_role(User{"ann"}, "user");
+  }
+  assert_not allow(User{"ann"}, "read_policy", Gateway{"northgate"});
+  assert_not allow(User{"ann"}, "read_decisions", Gateway{"northgate"});
+  assert_not allow(User{"ann"}, "issue_tokens", Gateway{"northgate"});
+}
+
+test "a team of admins makes admins of its members" {
+  setup {
+    has_relation(User{"ann"}, "team", Team{"platform"});
+    has_role(Team{"platform"}, "admin");
+  }
+  assert allow(User{"ann"}, "manage_servers", Gateway{"northgate"});
+  assert_not allow(User{"bob"}, "manage_servers", Gateway{"northgate"});
+}
+
+test "a client can be given the control plane, for automation" {
+  setup {
+    acts_alone(Client{"terraform"});
+    has_role(Client{"terraform"}, "admin");
+  }
+  assert allow(Client{"terraform"}, "manage_servers", Gateway{"northgate"});
+}

@@ -1,0 +1,58 @@
+"""The command `northgate`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from proxy.cli import streams
+from proxy.cli.policy import commands as policy
+
+app = typer.Typer(
+    name="northgate",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(policy.app, name="policy")
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001  the form of a callback
+    if wanted:
+        from importlib.metadata import version  # noqa: PLC0415  slow, and seldom wanted
+
+        typer.echo(f"northgate {version('northgate')}")
+        raise typer.Exit
+
+
+@app.callback()
+def northgate(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Tell the version."),
+    ] = False,
+) -> None:
+    """A policy-driven gateway for MCP servers."""
+
+
+def main() -> None:
+    """Run the command that the arguments name, and end the process.
+
+    Exit codes: 0 good, 1 the answer is no, 2 wrong usage or unusable input, 130 interrupted, 141
+    the reader of the output went away.
+    """
+    streams.accept_any_text()
+    try:
+        app(prog_name="northgate")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    finally:
+        streams.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,230 @@
+"""The commands `northgate policy ...`: what each takes and promises."""
+# ruff: noqa: PLC0415  What a command does is imported when it runs, so that help comes at once.
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    help="Check, test, ask, explain, format and compare policies.",
+)
+
+Paths = Annotated[
+    list[Path],
+    typer.Argument(metavar="PATH", help="Files, or directories of .polar files.", show_default=False),
+]
+Goal = Annotated[
+    str, typer.Argument(metavar="GOAL", help="What is asked, such as 'allow(c, \"call\", Tool{\"x\"})'.")
+]
+FactPaths = Annotated[
+    list[Path] | None,
+    typer.Option("--facts", metavar="FILE", help="A file of facts; may be repeated."),
+]
+Now = Annotated[
+    int | None,
+    typer.Option("--now", metavar="UNIX", help="The second to decide at, instead of the clock's."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Write one JSON document.")]
+Portable = Annotated[
+    bool,
+    typer.Option(
+        "--portable/--no-portable", help="Refuse, or accept, what Oso Cloud does not document."
+    ),
+]
+
+
+def _run(work: Callable[[], int], *, json: bool) -> None:
+    from proxy.cli.policy.endings import ended
+
+    raise typer.Exit(ended(work, json=json))
+
+
+@app.command()
+def check(
+    paths: Paths,
+    *,
+    portable: Portable = True,
+    strict: Annotated[bool, typer.Option("--strict", help="Let warnings fail.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Parse and check files that together make up one policy.
+
+    Exit code 0 if it may be used, 1 if it has errors, 2 if a file cannot be read.
+
+    \b
+    JSON: ok, version (null with errors), files, rules, tests,
+      problems [file, line, column, end_line, end_column, severity, code, message, hint].
+    """
+    from proxy.cli.policy import check as command
+
+    _run(lambda: command.run(paths, portable=portable, strict=strict, json=json), json=json)
+
+
+@app.command(name="test")
+def test_(  # noqa: PLR0913  one for each option
+    paths: Paths,
+    *,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="NAME", help="Run the test of this name; may be repeated."),
+    ] = None,
+    coverage: Annotated[
+        bool, typer.Option(help="Name the rules and conditions that no test exercises.")
+    ] = True,
+    junit: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the results as JUnit XML too.")
+    ] = None,
+    now: Now = None,
+    portable: Portable = True,
+    json: AsJson = False,
+) -> None:
+    """Run the tests that the policy files contain.
+
+    Exit code 0 if all pass, 1 if one fails or the policy has errors, 2 if a file cannot be read.
+    """
+    from proxy.cli.policy import tests as command
+
+    _run(
+        lambda: command.run(
+            paths, only=only, coverage=coverage, junit=junit, now=now, portable=portable, json=json
+        ),
+        json=json,
+    )
+
+
+@app.command()
+def query(  # noqa: PLR0913  one for each option
+    paths: Paths,
+    goal: Goal,
+    *,
+    facts: FactPaths = None,
+    now: Now = None,
+    portable: Portable = True,
+    json: AsJson = False,
+) -> None:
+    """Ask a policy: list every binding of the variables in GOAL.
+
+    A variable may have a type, as in 't: Tool'; then answers are of exactly that type. 'any Tool'
+    stands for every tool there is or will be.
+
+    Exit code 0 if there is an answer, 1 if there is none, 2 if the question cannot be asked.
+
+    \b
+    JSON: goal, answer (true or false), variables, bindings (one object for each answer). Values
+      are JSON values; an entity is {"type", "id"}, every value of a type is {"any": TYPE}.
+    """
+    from proxy.cli.policy import query as command
+
+    _run(
+        lambda: command.run(paths, goal, facts=facts or [], now=now, portable=portable, json=json),
+        json=json,
+    )
+
+
+@app.command()
+def explain(  # noqa: PLR0913  one for each option
+    paths: Paths,
+    goal: Goal,
+    *,
+    facts: FactPaths = None,
+    now: Now = None,
+    depth: Annotated[
+        int, typer.Option(min=1, help="How many levels of a proof to show.")
+    ] = 12,
+    portable: Portable = True,
+    json: AsJson = False,
+) -> None:
+    """Tell why GOAL holds, or what it lacks.
+
+    Exit code 0 if it holds, 1 if it does not, 2 if the question cannot be asked.
+
+    \b
+    JSON: goal, answer (true or false),
+      proofs [bindings, rules, steps [kind, claim, source, premises]],
+      misses [rules, failed [kind, claim, conditions]].
+      The premises of a step are indices of earlier steps; the last step is the goal.
+    """
+    from proxy.cli.policy import explain as command
+
+    _run(
+        lambda: command.run(
+            paths, goal, facts=facts or [], now=now, depth=depth, portable=portable, json=json
+        ),
+        json=json,
+    )
+
+
+@app.command()
+def fmt(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PATH",
+            help="Files, or directories of .polar files; - for stdin to stdout.",
+            show_default=False,
+            allow_dash=True,
+        ),
+    ],
+    *,
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing; list what would change.")
+    ] = False,
+    json: AsJson = False,
+) -> None:
+    """Lay out policy files in the one way, in place.
+
+    Exit code 0, or 1 if --check finds files to change, or 2 if a file cannot be read or parsed.
+
+    \b
+    JSON: changed (files), unchanged (files), problems (as `check` writes them).
+    """
+    from proxy.cli.policy import fmt as command
+
+    _run(lambda: command.run(paths, check=check, json=json), json=json)
+
+
+@app.command()
+def diff(  # noqa: PLR0913  one for each option
+    old: Annotated[Path, typer.Argument(metavar="OLD", help="The policy as it was.")],
+    new: Annotated[Path, typer.Argument(metavar="NEW", help="The policy as it would be.")],
+    *,
+    facts: FactPaths = None,
+    fail_on: Annotated[
+        str,
+        typer.Option(
+            metavar="WHAT", help="Exit with 1 on such changes: gained, lost or gained,lost."
+        ),
+    ] = "",
+    now: Now = None,
+    portable: Portable = True,
+    json: AsJson = False,
+) -> None:
+    """Tell whose access changes from one policy to another.
+
+    Asked are all actors and resources that the facts or the policies name, and one of each type
+    that nobody names. Facts of single calls (claims, times, addresses) hold as --facts says.
+    'sometimes' is access that rules grant for some arguments of a call only; a change between two
+    such conditions is not seen.
+
+    Exit code 0, or 1 on a change that --fail-on names, or 2 if a file cannot be used.
+
+    \b
+    JSON: gained and lost (how many),
+      changes [direction, actor, action, resource, before, after, rules].
+      Actor and resource are {"type", "id"}, {"any": TYPE} or {"any_other": TYPE}: all that
+      neither the facts nor the policies name. Before and after: never, sometimes, always.
+    """
+    from proxy.cli.policy import diff as command
+
+    _run(
+        lambda: command.run(
+            old, new, facts=facts or [], fail_on=fail_on, now=now, portable=portable, json=json
+        ),
+        json=json,
+    )
