@@ -11,8 +11,9 @@ import json
 import os
 import platform
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle, islice
 from time import perf_counter
 from typing import Any
@@ -46,7 +47,10 @@ ARGUMENTS = "state arguments"
 WHOLE = "arguments, decide, proof"
 LISTING = f"list {workload.TOOLS} tools"
 CALLABLE = f"callable among {workload.TOOLS} tools"
-BUNDLE = "decide with the bundle, with proof"
+LISTINGS = {LISTING: "list", CALLABLE: "call"}
+BUNDLE = "decide by the bundle, proof"
+
+FEW, MANY = "few facts", "many facts"
 
 CHANGE = "change one fact, link, decide"
 REBUILD = "build all facts, link, decide"
@@ -107,6 +111,10 @@ class Contest:
         own = self.engine.overlay(workload.argument_facts(question))
         return self.engine.decide(actor, action, resource, own, NOW).proof
 
+    def select(self, action: str, tools: list[Entity], client: Entity) -> list[Entity]:
+        possibly = action == "call"
+        return self.engine.select(client, action, tools, None, NOW, possibly=possibly)
+
 
 def run(quick: bool) -> Report:  # noqa: FBT001  the one option that every benchmark takes
     """Measure the policy engine. Raise `DisagreementError` if the engines differ on a question."""
@@ -122,6 +130,7 @@ def run(quick: bool) -> Report:  # noqa: FBT001  the one option that every bench
     beside = workload.facts_beside(size.beside)
     large = _contest(report, program, own + beside, [tenant, *workload.tenants_beside(size.beside)])
     _measure(report, large, tenant, asked, size)
+    _measure_growth(report, (small, large), tenant, asked, size)
     _measure_change(report, program, own + beside, tenant, size)
     _measure_bundle(report, size)
     report.aims = _aims(report, small.facts, large.facts)
@@ -242,29 +251,51 @@ def _measure_decisions(
 
 
 def _measure_listing(report: Report, contest: Contest, tenant: Tenant, size: Size) -> None:
-    engine, cedar, tools = contest.engine, contest.cedar, tenant.tools
-    clients = list(islice(cycle(tenant.clients), size.listings))
-    for what, action in ((LISTING, "list"), (CALLABLE, "call")):
-        # Without arguments a call is within its limit, so Cedar, which has no such question,
-        # is asked about a call without any.
+    tools = tenant.tools
+    for what, action in LISTINGS.items():
+        # Without arguments a call is within its limit, so Cedar, which cannot be asked what is
+        # possible, is asked about a call without any.
         requests = {
             client: [request_of(Question(client, action, tool)) for tool in tools]
             for client in tenant.clients
         }
-
-        def ours(client: Entity, action: str = action) -> list[Entity]:
-            possibly = action == "call"
-            return engine.select(client, action, tools, None, NOW, possibly=possibly)
-
-        def theirs(client: Entity, requests: dict[Entity, list[Request]] = requests) -> list[bool]:
-            return cedar.select(requests[client])
-
+        ours = partial(contest.select, action, tools)
+        theirs = partial(_selected, contest.cedar, requests)
         for client in tenant.clients:
             found = set(ours(client))
             if [tool in found for tool in tools] != theirs(client):
                 raise DisagreementError(f"{what} for {client}")
-        found_times = in_turns({OURS: ours, CEDAR: theirs}, clients, size.rounds)
-        report.add(what, contest.facts, found_times)
+        times = in_turns({OURS: ours, CEDAR: theirs}, _principals(tenant, size), size.rounds)
+        report.add(what, contest.facts, times)
+
+
+def _selected(cedar: Cedar, requests: Mapping[Entity, list[Request]], client: Entity) -> list[bool]:
+    return cedar.select(requests[client])
+
+
+def _principals(tenant: Tenant, size: Size) -> list[Entity]:
+    return list(islice(cycle(tenant.clients), size.listings))
+
+
+def _measure_growth(
+    report: Report,
+    contests: tuple[Contest, Contest],
+    tenant: Tenant,
+    asked: Sequence[Asked],
+    size: Size,
+) -> None:
+    """Let the engine with few facts and the one with many take turns."""
+    small, large = contests
+    found = in_turns({FEW: small.prove, MANY: large.prove}, asked, size.rounds)
+    report.add(_growth(PROOF), large.facts, found)
+    for what, action in LISTINGS.items():
+        few, many = (partial(one.select, action, tenant.tools) for one in contests)
+        times = in_turns({FEW: few, MANY: many}, _principals(tenant, size), size.rounds)
+        report.add(_growth(what), large.facts, times)
+
+
+def _growth(what: str) -> str:
+    return f"{what.partition(',')[0]}, few and many"
 
 
 def _measure_change(
@@ -316,7 +347,7 @@ def _measure_bundle(report: Report, size: Size) -> None:
 
 def _aims(report: Report, small: int, large: int) -> list[Aim]:
     proof, allowed = (report.timing(what, small, OURS) for what in (PROOF, ALLOWED))
-    listings = [report.timing(what, small, OURS) for what in (LISTING, CALLABLE)]
+    listings = [report.timing(what, small, OURS) for what in LISTINGS]
     aims = [
         Aim("decision with proof, p50", proof.p50_us, 10, "us"),
         Aim("decision with proof, p99", proof.p99_us, 30, "us"),
@@ -328,8 +359,8 @@ def _aims(report: Report, small: int, large: int) -> list[Aim]:
             "one changed fact against all", report.took(CHANGE) / report.took(REBUILD), FAR_LESS, ""
         ),
     ]
-    for what in (PROOF, LISTING, CALLABLE):
-        growth = report.timing(what, large, OURS).p50_us / report.timing(what, small, OURS).p50_us
+    for what in (PROOF, *LISTINGS):
+        growth = report.timing(_growth(what), large, MANY).ratio
         aims.append(Aim(f"{what}, {large:,} facts to {small}", growth, 2, "times"))
     for what in (DECIDE, WHOLE):
         ours, theirs = (report.timing(what, small, who).p50_us for who in (OURS, CEDAR))

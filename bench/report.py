@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from itertools import groupby
 from typing import Any
 
 from rich.console import Console
@@ -107,7 +108,8 @@ def show(report: Report, console: Console) -> None:
     console.print(f"[bold]{report.name}[/bold]")
     for key, value in report.setting.items():
         console.print(f"  {key}: {value}")
-    console.print(_timings(report.timings))
+    for facts, timings in groupby(report.timings, key=lambda one: one.facts):
+        console.print(_timings(facts, timings))
     console.print(_costs(report.costs))
     for aim in report.aims:
         mark = "[green]met   [/green]" if aim.met else "[red]missed[/red]"
@@ -115,22 +117,26 @@ def show(report: Report, console: Console) -> None:
             f"  {mark} {aim.what}: {aim.measured:.3g} {aim.unit}, at most {aim.limit:g}",
             soft_wrap=True,
         )
+    met = sum(aim.met for aim in report.aims)
+    console.print(f"  {met} of {len(report.aims)} aims are met on this machine, in this run.")
 
 
-def _timings(timings: Iterable[Timing]) -> Table:
-    table = Table(title="microseconds; p50 and p99 are medians over the rounds")
+def _timings(facts: int, timings: Iterable[Timing]) -> Table:
+    table = Table(title=f"{facts:,} facts: microseconds, p50 and p99 as medians of rounds")
     table.add_column("what", no_wrap=True)
     for heading in ("p50", "p99", "mean", "CPU", "ratio"):
         table.add_column(heading, justify="right", no_wrap=True)
-    last = None
-    for one in timings:
-        if (one.what, one.facts) != last:
-            table.add_section()
-            table.add_row(f"[bold]{one.what}[/bold], {one.facts:,} facts")
-        last = (one.what, one.facts)
-        times = (one.p50_us, one.p99_us, one.mean_us, one.cpu_us)
-        table.add_row(f"  {one.who}", *(f"{value:,.1f}" for value in times), f"{one.ratio:.2f}")
+    for what, contestants in groupby(timings, key=lambda one: one.what):
+        table.add_section()
+        table.add_row(f"[bold]{what}[/bold]")
+        for one in contestants:
+            times = map(_number, (one.p50_us, one.p99_us, one.mean_us, one.cpu_us))
+            table.add_row(f"  {one.who}", *times, f"{one.ratio:.2f}")
     return table
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.1f}"  # noqa: PLR2004  wide enough
 
 
 def _costs(costs: Iterable[Cost]) -> Table:

@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from threading import Lock
 
+from policies.model import quoted
 from policies.polar.clauses import DEFAULT
 from policies.polar.program import Program, compile_policy
 from policies.polar.reports import Report
@@ -36,7 +37,7 @@ class FailedTestsError(Exception):
     def __init__(self, report: Report) -> None:
         self.report = report
         lines = [
-            f"test {result.name!r}: {failure}"
+            f"test {quoted(result.name)}: {failure}"
             for result in report.results
             for failure in result.failures
         ]
@@ -179,7 +180,7 @@ def load(
         message = "no rule says what is allowed; write one for `allow` or `has_permission`."
         raise BundleError([f"{', '.join(files)}: {message}"])
     if tested:
-        report = run_tests(program)
+        report = run_tests(program, conditions=False)
         if not report.passed:
             raise FailedTestsError(report)
     texts = {name: text if isinstance(text, str) else text.decode() for name, text in files.items()}

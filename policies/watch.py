@@ -36,10 +36,12 @@ async def watch(directory: Path, on_change: Callable[[Found], None], known: str 
         async for _ in moments:
             if await asyncio.to_thread(_signature, directory) == seen:
                 continue
-            found, seen = await settled(directory)
+            found, signature = await settled(directory)
             if isinstance(found, BundleError):
-                seen = None  # What cannot be read now may be readable at the next look.
-            name = str(found) if isinstance(found, BundleError) else version_of(found)
+                # What cannot be read now may be readable at the next look.
+                seen, name = None, str(found)
+            else:
+                seen, name = signature, version_of(found)
             if name != told:
                 told = name
                 await asyncio.to_thread(on_change, found)

@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 from policies.polar.clauses import FACTS, Clause
 from policies.polar.emit import Code, emit
 from policies.polar.modes import find_modes
-from policies.polar.plan import Plan, Planner, Shape
+from policies.polar.plan import Plan, Shape
+from policies.polar.planner import Planner
 from policies.polar.runtime import Tabled, entrance
 
 _MAX_DIRECT_DEPTH = 60

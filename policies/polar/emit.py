@@ -22,6 +22,7 @@ from policies.polar.plan import (
     Choose,
     Compare,
     Equal,
+    First,
     Lookup,
     Plan,
     Scan,
@@ -184,6 +185,8 @@ class _Writer(ABC):
                 self._lookup(step, body)
             case Scan():
                 self._scan(step, body)
+            case First():
+                self._first(step, body)
             case Ask():
                 self._ask(step, body)
             case Compare(_, Comparison(operator, left, right)):
@@ -211,6 +214,14 @@ class _Writer(ABC):
         body.bind(row)
         self._bind(row, step.binds, step.repeats, body)
 
+    def _first(self, step: First, body: _Body) -> None:
+        row, table = f"r{step.part}", self.numbering.table(step.atom.predicate)
+        key = self._row([step.atom.args[place] for place in step.keys])
+        keys, types = self.code.constant(step.keys), self.code.constant(step.types)
+        body.set(row, f"x.first({table}, {keys}, {key}, {types})")
+        body.skip_if(f"{row} is None")
+        self._bind(row, step.binds, (), body)
+
     def _ask(self, step: Ask, body: _Body) -> None:
         proof = f"p{step.part}"
         call = f"f{self.numbering.shape(step.shape)}({', '.join(['x', *self._given(step)])})"
@@ -219,6 +230,7 @@ class _Writer(ABC):
         elif not step.shape.sought:
             body.set(proof, call)
             body.skip_if(f"{proof} is None")
+            self._show(step, body)
         else:
             body.loop(f"for q{step.part}, {proof} in {call}.items():")
             body.bind(proof)
@@ -232,6 +244,12 @@ class _Writer(ABC):
             return [(variable, order[place]) for variable, place in pairs]
 
         self._bind(f"q{step.part}", at(step.binds), at(step.repeats), body)
+        self._show(step, body)
+
+    def _show(self, step: Ask, body: _Body) -> None:
+        """Bind what only the proof shows from the claim of the answer's own proof."""
+        for variable, place in step.shown:
+            body.set(f"v{variable}", f"p{step.part}[1][{place}]")
 
     def _bind(
         self,
@@ -281,7 +299,7 @@ class _Writer(ABC):
 
         def value(arg: Arg) -> str:
             if isinstance(arg, Ref) and arg.number in plan.unbound:
-                (type_,) = plan.slots[arg.number].types
+                type_ = min(plan.slots[arg.number].types)
                 return self.code.constant(Anything(type_))
             return self._arg(arg)
 

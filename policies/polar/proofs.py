@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from policies.model import Proof, Step, StepKind
+from policies.model import Answer, Fact, Proof, Step, StepKind
 from policies.polar.emit import Tag
 from policies.polar.runtime import Node
-from policies.polar.values import Row, fact
+from policies.polar.values import FALSE, TRUE, Row, told
 
 Origin = Callable[[str, Row], str]
 """Tells where a fact comes from, by table (`name/arity`) and row."""
+
+# A proof is made of many small tuples, on the way of a call: skip their constructors' ceremony.
+_new = tuple.__new__
 
 
 def proof_of(root: Node, origin: Origin) -> Proof:
@@ -29,7 +32,8 @@ def proof_of(root: Node, origin: Origin) -> Proof:
             premises = tuple([numbers[id(below)] for below in node[2]])
             numbers[id(node)] = len(steps)
             tag = node[0]
-            steps.append(Step(tag.kind, fact(tag.name, node[1]), tag.source, premises))
+            claim = _new(Fact, (tag.name, _told(node[1])))
+            steps.append(_new(Step, (tag.kind, claim, tag.source, premises)))
         elif id(node) in numbers:
             continue
         elif len(node) == 2:  # noqa: PLR2004  a leaf: no premises
@@ -46,4 +50,11 @@ def _leaf(node: Node, origin: Origin) -> Step:
     tag: Tag = node[0]
     row: Row = node[1]
     source = origin(tag.table, row) if tag.kind is StepKind.FACT else ""
-    return Step(tag.kind, fact(tag.name, row), source)
+    return _new(Step, (tag.kind, _new(Fact, (tag.name, _told(row))), source, ()))
+
+
+def _told(row: Row) -> tuple[Answer, ...]:
+    for value in row:
+        if value is TRUE or value is FALSE:
+            return tuple(map(told, row))
+    return row

@@ -51,7 +51,8 @@ class ConditionCoverage:
 class RuleCoverage:
     """A rule, proved if the proof of some answer to an assertion uses it.
 
-    `label` is the head of the rule, that of its expansion if it is a shorthand.
+    `label` is the head of the rule, that of its expansion if it is a shorthand. `conditions` is
+    empty for a run that did not look at them.
     """
 
     span: Span
@@ -116,9 +117,11 @@ def _case(result: TestResult) -> ET.Element:
     about = {"name": _clean(result.name), "classname": file, "file": file}
     about |= {"line": str(result.span.line), "time": f"{result.seconds:.6f}"}
     case = ET.Element("testcase", about)
-    for failure in result.failures:
-        message = {"message": _clean(failure.message), "type": "assertion"}
-        ET.SubElement(case, "failure", message).text = _clean(str(failure))
+    if result.failures:
+        # One element for all of them: many readers of this format show only the first.
+        message = {"message": _clean(result.failures[0].message), "type": "assertion"}
+        text = "\n".join(map(str, result.failures))
+        ET.SubElement(case, "failure", message).text = _clean(text)
     return case
 
 

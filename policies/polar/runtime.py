@@ -17,7 +17,7 @@ from time import perf_counter
 from typing import Any
 
 from policies.polar.tables import Places, Table, keyed
-from policies.polar.values import Row
+from policies.polar.values import Row, kind
 
 Node = tuple[Any, ...]
 Answers = dict[Row, Node]
@@ -86,6 +86,15 @@ class Question:
         if self.spent > self.pause:
             self.check()
         return rows
+
+    def first(
+        self, table: int, places: Places, key: Row, types: Sequence[tuple[int, frozenset[str]]]
+    ) -> Row | None:
+        """Return some row that `scan` finds with values of *types* at their places."""
+        for row in self.scan(table, places, key):
+            if all(kind(row[place]) in wanted for place, wanted in types):
+                return row
+        return None
 
 
 class Goal:

@@ -51,7 +51,7 @@ class Table:
         gone = [row for row in remove if _withdraw(draft, row, origin)]
         new = [row for row in add if _state(draft, row, origin)]
         table = Table(draft.finish())
-        for places, index in self._indexes.items():
+        for places, index in tuple(self._indexes.items()):
             table._indexes[places] = _indexed(index, places, new, gone)
         return table
 

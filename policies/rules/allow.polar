@@ -52,129 +52,139 @@ is_served(tool: Tool) if
 test "who is suspended may do nothing" {
   setup {
     fixture catalogue;
-    has_role(Client{"ci"}, "caller", Server{"github"});
-    has_role(Client{"bot"}, "caller", Server{"github"});
-    has_role(User{"root"}, "admin");
-    is_suspended(Client{"ci"});
-    is_suspended(User{"root"});
+    has_role(Client{"ci.example"}, "caller", Server{"code.example"});
+    has_role(Client{"bot.example"}, "caller", Server{"code.example"});
+    has_role(User{"root.example"}, "admin");
+    is_suspended(Client{"ci.example"});
+    is_suspended(User{"root.example"});
   }
-  assert_not allow(Client{"ci"}, "connect", Server{"github"});
-  assert_not allow(Client{"ci"}, "call", Tool{"github__get_issue"});
-  assert_not allow(User{"root"}, "manage_keys", Gateway{"northgate"});
-  assert allow(Client{"bot"}, "call", Tool{"github__get_issue"});
+  assert_not allow(Client{"ci.example"}, "connect", Server{"code.example"});
+  assert_not allow(Client{"ci.example"}, "call", Tool{"code.example__get_issue"});
+  assert_not allow(User{"root.example"}, "manage_keys", Gateway{"northgate"});
+  assert allow(Client{"bot.example"}, "call", Tool{"code.example__get_issue"});
 }
 
 test "what is disabled is neither seen nor used" {
   setup {
     fixture catalogue;
-    has_role(Client{"ci"}, "caller", Server{"github"});
-    is_disabled(Tool{"github__get_issue"});
-    is_disabled(Prompt{"github__review"});
-    is_disabled(Document{"github|file:///readme"});
+    has_role(Client{"ci.example"}, "caller", Server{"code.example"});
+    is_disabled(Tool{"code.example__get_issue"});
+    is_disabled(Prompt{"code.example__review"});
+    is_disabled(Document{"code.example|file:///readme"});
   }
-  assert_not allow(Client{"ci"}, "call", Tool{"github__get_issue"});
-  assert_not allow(Client{"ci"}, "list", Tool{"github__get_issue"});
-  assert_not allow(Client{"ci"}, "get", Prompt{"github__review"});
-  assert_not allow(Client{"ci"}, "read", Document{"github|file:///readme"});
-  assert allow(Client{"ci"}, "call", Tool{"github__create_issue"});
+  assert_not allow(Client{"ci.example"}, "call", Tool{"code.example__get_issue"});
+  assert_not allow(Client{"ci.example"}, "list", Tool{"code.example__get_issue"});
+  assert_not allow(Client{"ci.example"}, "get", Prompt{"code.example__review"});
+  assert_not allow(Client{"ci.example"}, "read", Document{"code.example|file:///readme"});
+  assert allow(Client{"ci.example"}, "call", Tool{"code.example__create_issue"});
 }
 
 test "a disabled server takes all it offers with it" {
   setup {
     fixture catalogue;
-    has_role(Client{"ci"}, "caller", Server{"github"});
-    has_role(Client{"ci"}, "caller", Tool{"github__get_issue"});
-    has_role(Client{"ci"}, "caller", Server{"pay"});
-    is_disabled(Server{"github"});
+    has_role(Client{"ci.example"}, "caller", Server{"code.example"});
+    has_role(Client{"ci.example"}, "caller", Tool{"code.example__get_issue"});
+    has_role(Client{"ci.example"}, "caller", Server{"pay.example"});
+    is_disabled(Server{"code.example"});
   }
-  assert_not allow(Client{"ci"}, "connect", Server{"github"});
-  assert_not allow(Client{"ci"}, "call", Tool{"github__get_issue"});
-  assert_not allow(Client{"ci"}, "get", Prompt{"github__review"});
-  assert_not allow(Client{"ci"}, "read", Document{"github|file:///readme"});
-  assert allow(Client{"ci"}, "connect", Server{"pay"});
-  assert allow(Client{"ci"}, "get", Prompt{"pay__dunning"});
-  assert allow(Client{"ci"}, "read", Document{"pay|file:///ledger"});
+  assert_not allow(Client{"ci.example"}, "connect", Server{"code.example"});
+  assert_not allow(Client{"ci.example"}, "call", Tool{"code.example__get_issue"});
+  assert_not allow(Client{"ci.example"}, "get", Prompt{"code.example__review"});
+  assert_not allow(Client{"ci.example"}, "read", Document{"code.example|file:///readme"});
+  assert allow(Client{"ci.example"}, "connect", Server{"pay.example"});
+  assert allow(Client{"ci.example"}, "get", Prompt{"pay.example__dunning"});
+  assert allow(Client{"ci.example"}, "read", Document{"pay.example|file:///ledger"});
 }
 
 test "a tool is served while its definition is approved" {
   setup {
-    has_role(Client{"ci"}, "caller", Server{"git"});
-    acts_alone(Client{"ci"});
-    has_relation(Tool{"git__good"}, "server", Server{"git"});
-    has_relation(Tool{"git__changed"}, "server", Server{"git"});
-    has_relation(Tool{"git__new"}, "server", Server{"git"});
-    has_relation(Tool{"git__gone"}, "server", Server{"git"});
-    has_relation(Tool{"git__unknown"}, "server", Server{"git"});
-    definition_state(Tool{"git__good"}, "approved");
-    definition_state(Tool{"git__changed"}, "changed");
-    definition_state(Tool{"git__new"}, "new");
-    definition_state(Tool{"git__gone"}, "gone");
+    has_role(Client{"ci.example"}, "caller", Server{"git.example"});
+    acts_alone(Client{"ci.example"});
+    has_relation(Tool{"git.example__good"}, "server", Server{"git.example"});
+    has_relation(Tool{"git.example__changed"}, "server", Server{"git.example"});
+    has_relation(Tool{"git.example__new"}, "server", Server{"git.example"});
+    has_relation(Tool{"git.example__gone"}, "server", Server{"git.example"});
+    has_relation(Tool{"git.example__unknown"}, "server", Server{"git.example"});
+    definition_state(Tool{"git.example__good"}, "approved");
+    definition_state(Tool{"git.example__changed"}, "changed");
+    definition_state(Tool{"git.example__new"}, "new");
+    definition_state(Tool{"git.example__gone"}, "gone");
   }
-  assert allow(Client{"ci"}, "call", tool: Tool) iff tool = Tool{"git__good"};
-  assert allow(Client{"ci"}, "list", tool: Tool) iff tool = Tool{"git__good"};
+  assert allow(Client{"ci.example"}, "call", tool: Tool) iff tool = Tool{"git.example__good"};
+  assert allow(Client{"ci.example"}, "list", tool: Tool) iff tool = Tool{"git.example__good"};
 }
 
 test "a client that acts for a user may do what both may" {
   setup {
     fixture catalogue;
-    acts_for(Client{"agent"}, User{"ann"});
-    has_role(Client{"agent"}, "caller", Server{"github"});
-    has_role(Client{"agent"}, "caller", Tool{"pay__refund"});
-    has_role(User{"ann"}, "caller", Tool{"github__get_issue"});
-    has_role(User{"ann"}, "caller", Prompt{"pay__dunning"});
+    acts_for(Client{"agent.example"}, User{"ann.example"});
+    has_role(Client{"agent.example"}, "caller", Server{"code.example"});
+    has_role(Client{"agent.example"}, "caller", Tool{"pay.example__refund"});
+    has_role(User{"ann.example"}, "caller", Tool{"code.example__get_issue"});
+    has_role(User{"ann.example"}, "caller", Prompt{"pay.example__dunning"});
   }
-  assert allow(Client{"agent"}, "call", Tool{"github__get_issue"});
-  assert allow(Client{"agent"}, "connect", Server{"github"});
-  assert_not allow(Client{"agent"}, "call", Tool{"github__create_issue"});
-  assert_not allow(Client{"agent"}, "call", Tool{"pay__refund"});
-  assert_not allow(Client{"agent"}, "get", Prompt{"pay__dunning"});
+  assert allow(Client{"agent.example"}, "call", Tool{"code.example__get_issue"});
+  assert allow(Client{"agent.example"}, "connect", Server{"code.example"});
+  assert_not allow(Client{"agent.example"}, "call", Tool{"code.example__create_issue"});
+  assert_not allow(Client{"agent.example"}, "call", Tool{"pay.example__refund"});
+  assert_not allow(Client{"agent.example"}, "get", Prompt{"pay.example__dunning"});
+}
+
+test "a client that acts for one user borrows nothing from another" {
+  setup {
+    fixture catalogue;
+    acts_for(Client{"agent.example"}, User{"ann.example"});
+    has_role(Client{"agent.example"}, "caller", Server{"code.example"});
+    has_role(User{"bob.example"}, "caller", Server{"code.example"});
+  }
+  assert_not allow(Client{"agent.example"}, "call", Tool{"code.example__get_issue"});
 }
 
 test "an agent of an admin is no admin" {
   setup {
-    acts_for(Client{"agent"}, User{"root"});
-    has_role(User{"root"}, "admin");
+    acts_for(Client{"agent.example"}, User{"root.example"});
+    has_role(User{"root.example"}, "admin");
   }
-  assert_not allow(Client{"agent"}, "manage_grants", Gateway{"northgate"});
-  assert allow(User{"root"}, "manage_grants", Gateway{"northgate"});
+  assert_not allow(Client{"agent.example"}, "manage_grants", Gateway{"northgate"});
+  assert allow(User{"root.example"}, "manage_grants", Gateway{"northgate"});
 }
 
 test "a suspended user stops the client that acts for them" {
   setup {
     fixture catalogue;
-    acts_for(Client{"agent"}, User{"ann"});
-    has_role(Client{"agent"}, "caller", Server{"github"});
-    has_role(User{"ann"}, "caller", Server{"github"});
-    is_suspended(User{"ann"});
+    acts_for(Client{"agent.example"}, User{"ann.example"});
+    has_role(Client{"agent.example"}, "caller", Server{"code.example"});
+    has_role(User{"ann.example"}, "caller", Server{"code.example"});
+    is_suspended(User{"ann.example"});
   }
-  assert_not allow(Client{"agent"}, "call", Tool{"github__get_issue"});
+  assert_not allow(Client{"agent.example"}, "call", Tool{"code.example__get_issue"});
 }
 
 test "a suspended client is stopped whoever it acts for" {
   setup {
     fixture catalogue;
-    acts_for(Client{"agent"}, User{"ann"});
-    has_role(Client{"agent"}, "caller", Server{"github"});
-    has_role(User{"ann"}, "caller", Server{"github"});
-    is_suspended(Client{"agent"});
+    acts_for(Client{"agent.example"}, User{"ann.example"});
+    has_role(Client{"agent.example"}, "caller", Server{"code.example"});
+    has_role(User{"ann.example"}, "caller", Server{"code.example"});
+    is_suspended(Client{"agent.example"});
   }
-  assert_not allow(Client{"agent"}, "call", Tool{"github__get_issue"});
-  assert allow(User{"ann"}, "call", Tool{"github__get_issue"});
+  assert_not allow(Client{"agent.example"}, "call", Tool{"code.example__get_issue"});
+  assert allow(User{"ann.example"}, "call", Tool{"code.example__get_issue"});
 }
 
 test "a client that acts neither alone nor for a user may do nothing" {
   setup {
     fixture catalogue;
-    has_role(Client{"stranger"}, "caller", Server{"github"});
+    has_role(Client{"stranger.example"}, "caller", Server{"code.example"});
   }
-  assert_not allow(Client{"stranger"}, "call", Tool{"github__get_issue"});
-  assert_not allow(Client{"stranger"}, "connect", Server{"github"});
+  assert_not allow(Client{"stranger.example"}, "call", Tool{"code.example__get_issue"});
+  assert_not allow(Client{"stranger.example"}, "connect", Server{"code.example"});
 }
 
 test "a team does not act" {
   setup {
     fixture catalogue;
-    has_role(Team{"billing"}, "caller", Server{"pay"});
+    has_role(Team{"billing.example"}, "caller", Server{"pay.example"});
   }
-  assert_not allow(Team{"billing"}, "call", Tool{"pay__refund"});
+  assert_not allow(Team{"billing.example"}, "call", Tool{"pay.example__refund"});
 }

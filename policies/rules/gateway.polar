@@ -30,9 +30,9 @@ resource Gateway {
 
 test "an admin may do everything on the control plane" {
   setup {
-    has_role(User{"root"}, "admin");
+    has_role(User{"root.example"}, "admin");
   }
-  assert allow(User{"root"}, action: String, Gateway{"northgate"}) iff
+  assert allow(User{"root.example"}, action: String, Gateway{"northgate"}) iff
     action in [
       "manage_servers",
       "manage_clients",
@@ -50,34 +50,34 @@ test "an admin may do everything on the control plane" {
 
 test "an auditor reads the policy and the record, and no arguments" {
   setup {
-    has_role(User{"eve"}, "auditor");
+    has_role(User{"eve.example"}, "auditor");
   }
-  assert allow(User{"eve"}, action: String, Gateway{"northgate"}) iff
+  assert allow(User{"eve.example"}, action: String, Gateway{"northgate"}) iff
     action in ["read_policy", "read_decisions"];
 }
 
 test "a user has no part in the control plane" {
   setup {
-    has_role(User{"ann"}, "user");
+    has_role(User{"ann.example"}, "user");
   }
-  assert_not allow(User{"ann"}, "read_policy", Gateway{"northgate"});
-  assert_not allow(User{"ann"}, "read_decisions", Gateway{"northgate"});
-  assert_not allow(User{"ann"}, "issue_tokens", Gateway{"northgate"});
+  assert_not allow(User{"ann.example"}, "read_policy", Gateway{"northgate"});
+  assert_not allow(User{"ann.example"}, "read_decisions", Gateway{"northgate"});
+  assert_not allow(User{"ann.example"}, "issue_tokens", Gateway{"northgate"});
 }
 
 test "a team of admins makes admins of its members" {
   setup {
-    has_relation(User{"ann"}, "team", Team{"platform"});
-    has_role(Team{"platform"}, "admin");
+    has_relation(User{"ann.example"}, "team", Team{"platform.example"});
+    has_role(Team{"platform.example"}, "admin");
   }
-  assert allow(User{"ann"}, "manage_servers", Gateway{"northgate"});
-  assert_not allow(User{"bob"}, "manage_servers", Gateway{"northgate"});
+  assert allow(User{"ann.example"}, "manage_servers", Gateway{"northgate"});
+  assert_not allow(User{"bob.example"}, "manage_servers", Gateway{"northgate"});
 }
 
 test "a client can be given the control plane, for automation" {
   setup {
-    acts_alone(Client{"terraform"});
-    has_role(Client{"terraform"}, "admin");
+    acts_alone(Client{"terraform.example"});
+    has_role(Client{"terraform.example"}, "admin");
   }
-  assert allow(Client{"terraform"}, "manage_servers", Gateway{"northgate"});
+  assert allow(Client{"terraform.example"}, "manage_servers", Gateway{"northgate"});
 }

@@ -46,100 +46,104 @@ has_permission(user: User, action: String, resource: Resource) if
 test "a toolset gives what is in it and nothing beside it" {
   setup {
     fixture catalogue;
-    has_role(Client{"ci"}, "caller", Toolset{"triage"});
+    has_role(Client{"ci.example"}, "caller", Toolset{"triage.example"});
   }
-  assert allow(Client{"ci"}, "call", Tool{"github__get_issue"});
-  assert allow(Client{"ci"}, "get", Prompt{"github__review"});
-  assert allow(Client{"ci"}, "connect", Server{"github"});
-  assert_not allow(Client{"ci"}, "call", Tool{"github__create_issue"});
-  assert_not allow(Client{"ci"}, "read", Document{"github|file:///readme"});
-  assert_not allow(Client{"ci"}, "elicit", Server{"github"});
+  assert allow(Client{"ci.example"}, "call", Tool{"code.example__get_issue"});
+  assert allow(Client{"ci.example"}, "get", Prompt{"code.example__review"});
+  assert allow(Client{"ci.example"}, "connect", Server{"code.example"});
+  assert_not allow(Client{"ci.example"}, "call", Tool{"code.example__create_issue"});
+  assert_not allow(Client{"ci.example"}, "read", Document{"code.example|file:///readme"});
+  assert_not allow(Client{"ci.example"}, "elicit", Server{"code.example"});
 }
 
 test "a viewer of a toolset does not use what is in it" {
   setup {
     fixture catalogue;
-    has_role(Client{"ci"}, "viewer", Toolset{"triage"});
+    has_role(Client{"ci.example"}, "viewer", Toolset{"triage.example"});
   }
-  assert allow(Client{"ci"}, action: String, Tool{"github__get_issue"}) iff action = "list";
-  assert allow(Client{"ci"}, action: String, Prompt{"github__review"}) iff action = "list";
+  assert allow(Client{"ci.example"}, action: String, Tool{"code.example__get_issue"}) iff
+    action = "list";
+  assert allow(Client{"ci.example"}, action: String, Prompt{"code.example__review"}) iff
+    action = "list";
 }
 
 test "a disabled toolset gives nothing" {
   setup {
     fixture catalogue;
-    has_role(Client{"ci"}, "caller", Toolset{"triage"});
-    is_disabled(Toolset{"triage"});
+    has_role(Client{"ci.example"}, "caller", Toolset{"triage.example"});
+    is_disabled(Toolset{"triage.example"});
   }
-  assert_not allow(Client{"ci"}, "call", Tool{"github__get_issue"});
-  assert_not allow(Client{"ci"}, "get", Prompt{"github__review"});
+  assert_not allow(Client{"ci.example"}, "call", Tool{"code.example__get_issue"});
+  assert_not allow(Client{"ci.example"}, "get", Prompt{"code.example__review"});
 }
 
 test "a grant by pattern holds for what matches" {
   setup {
     fixture catalogue;
-    has_role_matching(Client{"ci"}, "caller", "github__get_*");
-    id_matches(Tool{"github__get_issue"}, "github__get_*");
-    id_matches(Tool{"pay__refund"}, "pay__*");
+    has_role_matching(Client{"ci.example"}, "caller", "code.example__get_*");
+    id_matches(Tool{"code.example__get_issue"}, "code.example__get_*");
+    id_matches(Tool{"pay.example__refund"}, "pay.example__*");
   }
-  assert allow(Client{"ci"}, "call", Tool{"github__get_issue"});
-  assert_not allow(Client{"ci"}, "call", Tool{"github__create_issue"});
-  assert_not allow(Client{"ci"}, "call", Tool{"pay__refund"});
-  assert_not allow(Client{"bot"}, "call", Tool{"github__get_issue"});
+  assert allow(Client{"ci.example"}, "call", Tool{"code.example__get_issue"});
+  assert_not allow(Client{"ci.example"}, "call", Tool{"code.example__create_issue"});
+  assert_not allow(Client{"ci.example"}, "call", Tool{"pay.example__refund"});
+  assert_not allow(Client{"bot.example"}, "call", Tool{"code.example__get_issue"});
 }
 
 test "a pattern over servers is an allow-list that servers added later join" {
   setup {
     fixture catalogue;
-    has_role_matching(Client{"ci"}, "viewer", "*");
-    id_matches(Server{"github"}, "*");
-    id_matches(Server{"pay"}, "*");
+    has_role_matching(Client{"ci.example"}, "viewer", "*");
+    id_matches(Server{"code.example"}, "*");
+    id_matches(Server{"pay.example"}, "*");
   }
-  assert allow(Client{"ci"}, "connect", server: Server) iff
-    server = Server{"github"}
-    or server = Server{"pay"};
-  assert allow(Client{"ci"}, "list", Tool{"pay__refund"});
-  assert_not allow(Client{"ci"}, "call", Tool{"pay__refund"});
+  assert allow(Client{"ci.example"}, "connect", server: Server) iff
+    server = Server{"code.example"}
+    or server = Server{"pay.example"};
+  assert allow(Client{"ci.example"}, "list", Tool{"pay.example__refund"});
+  assert_not allow(Client{"ci.example"}, "call", Tool{"pay.example__refund"});
 }
 
 test "a lease is a grant until it ends" {
   setup {
     fixture catalogue;
-    lease(Client{"ci"}, "caller", Tool{"pay__refund"}, 253402300799);
-    lease(Client{"bot"}, "caller", Server{"pay"}, 253402300799);
-    lease(Client{"ci"}, "caller", Server{"github"}, 1);
-    lease(Client{"bot"}, "viewer", Tool{"github__get_issue"}, 253402300799);
+    lease(Client{"ci.example"}, "caller", Tool{"pay.example__refund"}, 253402300799);
+    lease(Client{"bot.example"}, "caller", Server{"pay.example"}, 253402300799);
+    lease(Client{"ci.example"}, "caller", Server{"code.example"}, 1);
+    lease(Client{"bot.example"}, "viewer", Tool{"code.example__get_issue"}, 253402300799);
   }
-  assert allow(Client{"ci"}, "call", Tool{"pay__refund"});
-  assert allow(Client{"bot"}, "call", Tool{"pay__refund"});
-  assert_not allow(Client{"ci"}, "call", Tool{"github__get_issue"});
-  assert allow(Client{"bot"}, action: String, Tool{"github__get_issue"}) iff action = "list";
+  assert allow(Client{"ci.example"}, "call", Tool{"pay.example__refund"});
+  assert allow(Client{"bot.example"}, "call", Tool{"pay.example__refund"});
+  assert_not allow(Client{"ci.example"}, "call", Tool{"code.example__get_issue"});
+  assert allow(Client{"bot.example"}, action: String, Tool{"code.example__get_issue"}) iff
+    action = "list";
 }
 
 test "members of a team may do what the team may" {
   setup {
     fixture catalogue;
-    has_relation(Client{"ci"}, "team", Team{"billing"});
-    has_relation(User{"ann"}, "team", Team{"billing"});
-    has_role(Team{"billing"}, "caller", Server{"pay"});
+    has_relation(Client{"ci.example"}, "team", Team{"billing.example"});
+    has_relation(User{"ann.example"}, "team", Team{"billing.example"});
+    has_role(Team{"billing.example"}, "caller", Server{"pay.example"});
   }
-  assert allow(Client{"ci"}, "call", Tool{"pay__refund"});
-  assert allow(User{"ann"}, "call", Tool{"pay__refund"});
-  assert_not allow(Client{"bot"}, "call", Tool{"pay__refund"});
-  assert_not allow(User{"bob"}, "call", Tool{"pay__refund"});
-  assert_not allow(Client{"ci"}, "call", Tool{"github__get_issue"});
+  assert allow(Client{"ci.example"}, "call", Tool{"pay.example__refund"});
+  assert allow(User{"ann.example"}, "call", Tool{"pay.example__refund"});
+  assert_not allow(Client{"bot.example"}, "call", Tool{"pay.example__refund"});
+  assert_not allow(User{"bob.example"}, "call", Tool{"pay.example__refund"});
+  assert_not allow(Client{"ci.example"}, "call", Tool{"code.example__get_issue"});
+  assert_not allow(User{"ann.example"}, "call", Tool{"code.example__get_issue"});
 }
 
 test "a suspended team gives its members nothing, and leaves them their own grants" {
   setup {
     fixture catalogue;
-    has_relation(Client{"ci"}, "team", Team{"billing"});
-    has_relation(User{"ann"}, "team", Team{"billing"});
-    has_role(Team{"billing"}, "caller", Server{"pay"});
-    has_role(Client{"ci"}, "caller", Server{"github"});
-    is_suspended(Team{"billing"});
+    has_relation(Client{"ci.example"}, "team", Team{"billing.example"});
+    has_relation(User{"ann.example"}, "team", Team{"billing.example"});
+    has_role(Team{"billing.example"}, "caller", Server{"pay.example"});
+    has_role(Client{"ci.example"}, "caller", Server{"code.example"});
+    is_suspended(Team{"billing.example"});
   }
-  assert_not allow(Client{"ci"}, "call", Tool{"pay__refund"});
-  assert_not allow(User{"ann"}, "call", Tool{"pay__refund"});
-  assert allow(Client{"ci"}, "call", Tool{"github__get_issue"});
+  assert_not allow(Client{"ci.example"}, "call", Tool{"pay.example__refund"});
+  assert_not allow(User{"ann.example"}, "call", Tool{"pay.example__refund"});
+  assert allow(Client{"ci.example"}, "call", Tool{"code.example__get_issue"});
 }

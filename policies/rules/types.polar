@@ -97,120 +97,139 @@ declare is_idempotent(Tool);
 declare is_open_world(Tool);
 
 # The world of the tests: two servers, what they offer, and two clients that act for themselves.
+# Names that end in `.example` are kept for tests, so that no fact about a real thing disturbs one.
 test fixture catalogue {
-  has_relation(Tool{"github__get_issue"}, "server", Server{"github"});
-  has_relation(Tool{"github__create_issue"}, "server", Server{"github"});
-  has_relation(Prompt{"github__review"}, "server", Server{"github"});
-  has_relation(Document{"github|file:///readme"}, "server", Server{"github"});
-  has_relation(Tool{"pay__refund"}, "server", Server{"pay"});
-  has_relation(Prompt{"pay__dunning"}, "server", Server{"pay"});
-  has_relation(Document{"pay|file:///ledger"}, "server", Server{"pay"});
-  has_relation(Tool{"github__get_issue"}, "toolset", Toolset{"triage"});
-  has_relation(Prompt{"github__review"}, "toolset", Toolset{"triage"});
-  definition_state(Tool{"github__get_issue"}, "approved");
-  definition_state(Tool{"github__create_issue"}, "approved");
-  definition_state(Tool{"pay__refund"}, "approved");
-  is_read_only(Tool{"github__get_issue"});
-  acts_alone(Client{"ci"});
-  acts_alone(Client{"bot"});
+  has_relation(Tool{"code.example__get_issue"}, "server", Server{"code.example"});
+  has_relation(Tool{"code.example__create_issue"}, "server", Server{"code.example"});
+  has_relation(Prompt{"code.example__review"}, "server", Server{"code.example"});
+  has_relation(Document{"code.example|file:///readme"}, "server", Server{"code.example"});
+  has_relation(Tool{"pay.example__refund"}, "server", Server{"pay.example"});
+  has_relation(Prompt{"pay.example__dunning"}, "server", Server{"pay.example"});
+  has_relation(Document{"pay.example|file:///ledger"}, "server", Server{"pay.example"});
+  has_relation(Tool{"code.example__get_issue"}, "toolset", Toolset{"triage.example"});
+  has_relation(Prompt{"code.example__review"}, "toolset", Toolset{"triage.example"});
+  definition_state(Tool{"code.example__get_issue"}, "approved");
+  definition_state(Tool{"code.example__create_issue"}, "approved");
+  definition_state(Tool{"pay.example__refund"}, "approved");
+  acts_alone(Client{"ci.example"});
+  acts_alone(Client{"bot.example"});
 }
 
 test "with nothing granted, nothing is allowed" {
   setup {
     fixture catalogue;
   }
-  assert_not allow(Client{"ci"}, "connect", Server{"github"});
-  assert_not allow(Client{"ci"}, "list", Tool{"github__get_issue"});
-  assert_not allow(Client{"ci"}, "call", Tool{"github__get_issue"});
-  assert_not allow(Client{"ci"}, "get", Prompt{"github__review"});
-  assert_not allow(Client{"ci"}, "read", Document{"github|file:///readme"});
-  assert_not allow(User{"ann"}, "call", Tool{"github__get_issue"});
-  assert_not allow(User{"ann"}, "manage_servers", Gateway{"northgate"});
+  assert_not allow(Client{"ci.example"}, "connect", Server{"code.example"});
+  assert_not allow(Client{"ci.example"}, "list", Tool{"code.example__get_issue"});
+  assert_not allow(Client{"ci.example"}, "call", Tool{"code.example__get_issue"});
+  assert_not allow(Client{"ci.example"}, "get", Prompt{"code.example__review"});
+  assert_not allow(Client{"ci.example"}, "read", Document{"code.example|file:///readme"});
+  assert_not allow(User{"ann.example"}, "call", Tool{"code.example__get_issue"});
+  assert_not allow(User{"ann.example"}, "manage_servers", Gateway{"northgate"});
 }
 
 test "a caller of a server does everything there, and nothing elsewhere" {
   setup {
     fixture catalogue;
-    has_role(Client{"ci"}, "caller", Server{"github"});
+    has_role(Client{"ci.example"}, "caller", Server{"code.example"});
   }
-  assert allow(Client{"ci"}, action: String, Server{"github"}) iff
+  assert allow(Client{"ci.example"}, action: String, Server{"code.example"}) iff
     action in ["connect", "sample", "elicit", "list_roots", "set_log_level"];
-  assert allow(Client{"ci"}, action: String, Tool{"github__get_issue"}) iff
+  assert allow(Client{"ci.example"}, action: String, Tool{"code.example__get_issue"}) iff
     action in ["call", "list"];
-  assert allow(Client{"ci"}, action: String, Prompt{"github__review"}) iff
+  assert allow(Client{"ci.example"}, action: String, Prompt{"code.example__review"}) iff
     action in ["get", "list", "complete"];
-  assert allow(Client{"ci"}, action: String, Document{"github|file:///readme"}) iff
+  assert allow(Client{"ci.example"}, action: String, Document{"code.example|file:///readme"}) iff
     action in ["read", "list", "subscribe", "complete"];
-  assert_not allow(Client{"ci"}, "connect", Server{"pay"});
-  assert_not allow(Client{"ci"}, "call", Tool{"pay__refund"});
-  assert_not allow(Client{"ci"}, "get", Prompt{"pay__dunning"});
-  assert_not allow(Client{"ci"}, "read", Document{"pay|file:///ledger"});
-  assert_not allow(Client{"bot"}, "call", Tool{"github__get_issue"});
+  assert_not allow(Client{"ci.example"}, "connect", Server{"pay.example"});
+  assert_not allow(Client{"ci.example"}, "call", Tool{"pay.example__refund"});
+  assert_not allow(Client{"ci.example"}, "get", Prompt{"pay.example__dunning"});
+  assert_not allow(Client{"ci.example"}, "read", Document{"pay.example|file:///ledger"});
+  assert_not allow(Client{"bot.example"}, "call", Tool{"code.example__get_issue"});
 }
 
 test "a viewer of a server sees what it offers and uses none of it" {
   setup {
     fixture catalogue;
-    has_role(Client{"ci"}, "viewer", Server{"github"});
+    has_role(Client{"ci.example"}, "viewer", Server{"code.example"});
   }
-  assert allow(Client{"ci"}, action: String, Server{"github"}) iff action = "connect";
-  assert allow(Client{"ci"}, action: String, Tool{"github__get_issue"}) iff action = "list";
-  assert allow(Client{"ci"}, action: String, Prompt{"github__review"}) iff action = "list";
-  assert allow(Client{"ci"}, action: String, Document{"github|file:///readme"}) iff action = "list";
-  assert_not allow(Client{"ci"}, "list", Tool{"pay__refund"});
+  assert allow(Client{"ci.example"}, action: String, Server{"code.example"}) iff action = "connect";
+  assert allow(Client{"ci.example"}, action: String, Tool{"code.example__get_issue"}) iff
+    action = "list";
+  assert allow(Client{"ci.example"}, action: String, Prompt{"code.example__review"}) iff
+    action = "list";
+  assert allow(Client{"ci.example"}, action: String, Document{"code.example|file:///readme"}) iff
+    action = "list";
+  assert_not allow(Client{"ci.example"}, "list", Tool{"pay.example__refund"});
+}
+
+test "a server that offers nothing yet can be connected to by who was granted it" {
+  setup {
+    acts_alone(Client{"ci.example"});
+    has_role(Client{"ci.example"}, "viewer", Server{"empty.example"});
+  }
+  assert allow(Client{"ci.example"}, "connect", Server{"empty.example"});
 }
 
 test "a grant on one tool makes its server usable for that tool alone" {
   setup {
     fixture catalogue;
-    has_role(Client{"ci"}, "caller", Tool{"github__get_issue"});
+    has_role(Client{"ci.example"}, "caller", Tool{"code.example__get_issue"});
   }
-  assert allow(Client{"ci"}, "call", Tool{"github__get_issue"});
-  assert allow(Client{"ci"}, action: String, Server{"github"}) iff action = "connect";
-  assert_not allow(Client{"ci"}, "list", Tool{"github__create_issue"});
-  assert_not allow(Client{"ci"}, "call", Tool{"github__create_issue"});
-  assert_not allow(Client{"ci"}, "connect", Server{"pay"});
+  assert allow(Client{"ci.example"}, "call", Tool{"code.example__get_issue"});
+  assert allow(Client{"ci.example"}, action: String, Server{"code.example"}) iff action = "connect";
+  assert_not allow(Client{"ci.example"}, "list", Tool{"code.example__create_issue"});
+  assert_not allow(Client{"ci.example"}, "call", Tool{"code.example__create_issue"});
+  assert_not allow(Client{"ci.example"}, "connect", Server{"pay.example"});
 }
 
 test "a grant on one prompt or document makes its server usable too" {
   setup {
     fixture catalogue;
-    has_role(Client{"ci"}, "caller", Prompt{"github__review"});
-    has_role(Client{"bot"}, "viewer", Document{"pay|file:///ledger"});
+    has_role(Client{"ci.example"}, "caller", Prompt{"code.example__review"});
+    has_role(Client{"bot.example"}, "viewer", Document{"pay.example|file:///ledger"});
   }
-  assert allow(Client{"ci"}, "connect", Server{"github"});
-  assert_not allow(Client{"ci"}, "connect", Server{"pay"});
-  assert allow(Client{"bot"}, "connect", Server{"pay"});
-  assert_not allow(Client{"bot"}, "connect", Server{"github"});
+  assert allow(Client{"ci.example"}, "connect", Server{"code.example"});
+  assert_not allow(Client{"ci.example"}, "connect", Server{"pay.example"});
+  assert allow(Client{"bot.example"}, "connect", Server{"pay.example"});
+  assert_not allow(Client{"bot.example"}, "connect", Server{"code.example"});
 }
 
 test "what is guarded is seen by its callers, and a role alone does not use it" {
   setup {
     fixture catalogue;
-    has_role(Client{"ci"}, "caller", Server{"github"});
-    has_tag(Tool{"github__create_issue"}, "guarded");
-    has_tag(Prompt{"github__review"}, "guarded");
-    has_tag(Tool{"github__get_issue"}, "reviewed");
+    has_role(Client{"ci.example"}, "caller", Server{"code.example"});
+    has_tag(Tool{"code.example__create_issue"}, "guarded");
+    has_tag(Prompt{"code.example__review"}, "guarded");
+    has_tag(Tool{"code.example__get_issue"}, "reviewed");
   }
-  assert allow(Client{"ci"}, action: String, Tool{"github__create_issue"}) iff action = "list";
-  assert allow(Client{"ci"}, action: String, Prompt{"github__review"}) iff action = "list";
-  assert allow(Client{"ci"}, "call", Tool{"github__get_issue"});
+  assert allow(Client{"ci.example"}, action: String, Tool{"code.example__create_issue"}) iff
+    action = "list";
+  assert allow(Client{"ci.example"}, action: String, Prompt{"code.example__review"}) iff
+    action = "list";
+  assert allow(Client{"ci.example"}, "call", Tool{"code.example__get_issue"});
 }
 
 test "a user and an admin see every server and use none without a grant" {
   setup {
     fixture catalogue;
-    has_role(User{"ann"}, "user");
-    has_role(User{"root"}, "admin");
-    has_role(User{"eve"}, "auditor");
+    has_role(User{"ann.example"}, "user");
+    has_role(User{"root.example"}, "admin");
+    has_role(User{"eve.example"}, "auditor");
   }
-  assert allow(User{"ann"}, action: String, Server{"pay"}) iff action = "connect";
-  assert allow(User{"ann"}, action: String, Tool{"pay__refund"}) iff action = "list";
-  assert allow(User{"ann"}, action: String, Prompt{"pay__dunning"}) iff action = "list";
-  assert allow(User{"ann"}, action: String, Document{"pay|file:///ledger"}) iff action = "list";
-  assert allow(User{"root"}, action: String, Server{"pay"}) iff action = "connect";
-  assert allow(User{"root"}, action: String, Tool{"pay__refund"}) iff action = "list";
-  assert allow(User{"root"}, action: String, Prompt{"pay__dunning"}) iff action = "list";
-  assert allow(User{"root"}, action: String, Document{"pay|file:///ledger"}) iff action = "list";
-  assert_not allow(User{"eve"}, "list", Tool{"pay__refund"});
+  assert allow(User{"ann.example"}, action: String, Server{"pay.example"}) iff action = "connect";
+  assert allow(User{"ann.example"}, action: String, Tool{"pay.example__refund"}) iff
+    action = "list";
+  assert allow(User{"ann.example"}, action: String, Prompt{"pay.example__dunning"}) iff
+    action = "list";
+  assert allow(User{"ann.example"}, action: String, Document{"pay.example|file:///ledger"}) iff
+    action = "list";
+  assert allow(User{"root.example"}, action: String, Server{"pay.example"}) iff action = "connect";
+  assert allow(User{"root.example"}, action: String, Tool{"pay.example__refund"}) iff
+    action = "list";
+  assert allow(User{"root.example"}, action: String, Prompt{"pay.example__dunning"}) iff
+    action = "list";
+  assert allow(User{"root.example"}, action: String, Document{"pay.example|file:///ledger"}) iff
+    action = "list";
+  assert_not allow(User{"eve.example"}, "list", Tool{"pay.example__refund"});
 }

@@ -13,7 +13,7 @@ from proxy.cli.policy import commands as policy
 app = typer.Typer(
     name="northgate",
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -36,7 +36,7 @@ def northgate(
         typer.Option("--version", callback=_show_version, is_eager=True, help="Tell the version."),
     ] = False,
 ) -> None:
-    """A policy-driven gateway for MCP servers."""
+    """Guard MCP servers by policy."""
 
 
 def main() -> None:

@@ -1,1 +1,1 @@
-"""Commands about policies: what each takes stands in `commands`, what it does in a module of its own."""
+"""Commands about policies: `commands` says what each takes, a module each what it does."""

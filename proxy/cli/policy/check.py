@@ -5,56 +5,59 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from policies.polar.program import Program, compile_policy
+from policies.bundle import BundleError, load
+from policies.polar.program import Program
 from policies.polar.source import PolicyError, Problem, Severity
 from policies.polar.syntax import Block, Module, Rule
-from policies.vocabulary import SUPPLIED
 from proxy.cli.policy import console, problems
 from proxy.cli.policy.console import counted
 from proxy.cli.policy.endings import Code
-from proxy.cli.policy.inputs import read_policy, texts
+from proxy.cli.policy.inputs import PolicyFiles, placeless, read_policy
 
 
 def run(paths: Sequence[Path], *, portable: bool, strict: bool, json: bool) -> int:
-    sources = read_policy(paths)
-    program, found = _checked(sources, portable=portable)
+    files = read_policy(paths)
+    program, found = _checked(files, portable=portable)
     failed = program is None or (strict and bool(found))
     if json:
-        console.print_json(_document(program, found, len(sources), ok=not failed))
+        console.print_json(_document(files, program, found, ok=not failed))
     else:
         out = console.out()
-        problems.print_problems(out, found, texts(sources))
-        out.print(_summary(program, found, len(sources)))
+        problems.print_problems(out, found, files.texts)
+        out.print(_summary(files, program, found))
     return Code.NO if failed else Code.GOOD
 
 
-def _checked(
-    sources: dict[str, bytes], *, portable: bool
-) -> tuple[Program | None, tuple[Problem, ...]]:
+def _checked(files: PolicyFiles, *, portable: bool) -> tuple[Program | None, tuple[Problem, ...]]:
     try:
-        program = compile_policy(sources, supplied=SUPPLIED, portable=portable)
+        program = load(files.sources, portable=portable, tested=False).program
     except PolicyError as error:
         return None, error.problems
+    except BundleError as error:
+        return None, tuple(placeless("allows-nothing", problem) for problem in error.problems)
     return program, program.warnings
 
 
-def _summary(program: Program | None, found: Iterable[Problem], files: int) -> str:
+def _summary(files: PolicyFiles, program: Program | None, found: Iterable[Problem]) -> str:
     severities = [problem.severity for problem in found]
     errors, warnings = (severities.count(one) for one in (Severity.ERROR, Severity.WARNING))
-    parts = [counted(files, "file")]
+    parts = [counted(len(files.sources), "file")]
     if program is not None:
-        parts += [counted(written_rules(program.modules), "rule"), counted(len(program.tests), "test")]
+        parts.append(counted(written_rules(program.modules), "rule"))
+        parts.append(counted(len(program.tests), "test"))
     parts += [counted(errors, "error")] if errors else []
     parts += [counted(warnings, "warning")] if warnings else []
-    return ", ".join(parts)
+    version = f"; version {files.version}" if program is not None else ""
+    return ", ".join(parts) + version
 
 
 def _document(
-    program: Program | None, found: Iterable[Problem], files: int, *, ok: bool
+    files: PolicyFiles, program: Program | None, found: Iterable[Problem], *, ok: bool
 ) -> dict[str, object]:
     return {
         "ok": ok,
-        "files": files,
+        "version": files.version,
+        "files": list(files.sources),
         "rules": written_rules(program.modules) if program else None,
         "tests": len(program.tests) if program else None,
         "problems": [problems.as_json(problem) for problem in found],

@@ -11,16 +11,19 @@ import typer
 
 app = typer.Typer(
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
     help="Check, test, ask, explain, format and compare policies.",
 )
 
 Paths = Annotated[
     list[Path],
-    typer.Argument(metavar="PATH", help="Files, or directories of .polar files.", show_default=False),
+    typer.Argument(
+        metavar="PATH", help="Files, or directories of .polar files.", show_default=False
+    ),
 ]
 Goal = Annotated[
-    str, typer.Argument(metavar="GOAL", help="What is asked, such as 'allow(c, \"call\", Tool{\"x\"})'.")
+    str,
+    typer.Argument(metavar="GOAL", help='What is asked, such as \'allow(c, "call", Tool{"x"})\'.'),
 ]
 FactPaths = Annotated[
     list[Path] | None,
@@ -57,9 +60,8 @@ def check(
 
     Exit code 0 if it may be used, 1 if it has errors, 2 if a file cannot be read.
 
-    \b
-    JSON: ok, version (null with errors), files, rules, tests,
-      problems [file, line, column, end_line, end_column, severity, code, message, hint].
+    JSON: ok, version, files, rules and tests (how many; null with errors),
+    problems [file, line, column, end_line, end_column, severity, code, message, hint].
     """
     from proxy.cli.policy import check as command
 
@@ -67,12 +69,11 @@ def check(
 
 
 @app.command(name="test")
-def test_(  # noqa: PLR0913  one for each option
+def run_tests(  # noqa: PLR0913  one for each option
     paths: Paths,
     *,
     only: Annotated[
-        list[str] | None,
-        typer.Option("--only", metavar="NAME", help="Run the test of this name; may be repeated."),
+        str | None, typer.Option(metavar="NAME", help="Run this test alone, without coverage.")
     ] = None,
     coverage: Annotated[
         bool, typer.Option(help="Name the rules and conditions that no test exercises.")
@@ -86,13 +87,26 @@ def test_(  # noqa: PLR0913  one for each option
 ) -> None:
     """Run the tests that the policy files contain.
 
-    Exit code 0 if all pass, 1 if one fails or the policy has errors, 2 if a file cannot be read.
+    A rule is proved if some asserted answer rests on it, and a condition exercised if some
+    asserted denial rests on it alone.
+
+    Exit code 0 if all pass, 1 if one fails, 2 if the policy cannot be used.
+
+    JSON: ok, tests [name, file, line, column, passed, seconds,
+    failures [file, line, column, message, details]],
+    coverage {rules, conditions, unproved, unexercised}, or null.
     """
-    from proxy.cli.policy import tests as command
+    from proxy.cli.policy import testing as command
 
     _run(
         lambda: command.run(
-            paths, only=only, coverage=coverage, junit=junit, now=now, portable=portable, json=json
+            paths,
+            only=only,
+            coverage=coverage,
+            junit_file=junit,
+            now=now,
+            portable=portable,
+            json=json,
         ),
         json=json,
     )
@@ -115,9 +129,8 @@ def query(  # noqa: PLR0913  one for each option
 
     Exit code 0 if there is an answer, 1 if there is none, 2 if the question cannot be asked.
 
-    \b
     JSON: goal, answer (true or false), variables, bindings (one object for each answer). Values
-      are JSON values; an entity is {"type", "id"}, every value of a type is {"any": TYPE}.
+    are JSON values; an entity is {"type", "id"}, every value of a type is {"any": TYPE}.
     """
     from proxy.cli.policy import query as command
 
@@ -134,9 +147,7 @@ def explain(  # noqa: PLR0913  one for each option
     *,
     facts: FactPaths = None,
     now: Now = None,
-    depth: Annotated[
-        int, typer.Option(min=1, help="How many levels of a proof to show.")
-    ] = 12,
+    depth: Annotated[int, typer.Option(min=1, help="How many levels of a proof to show.")] = 12,
     portable: Portable = True,
     json: AsJson = False,
 ) -> None:
@@ -144,11 +155,10 @@ def explain(  # noqa: PLR0913  one for each option
 
     Exit code 0 if it holds, 1 if it does not, 2 if the question cannot be asked.
 
-    \b
     JSON: goal, answer (true or false),
-      proofs [bindings, rules, steps [kind, claim, source, premises]],
-      misses [rules, failed [kind, claim, conditions]].
-      The premises of a step are indices of earlier steps; the last step is the goal.
+    proofs [bindings, rules, steps [kind, claim, source, premises]],
+    misses [rules, failed [kind, claim, conditions]].
+    The premises of a step are indices of earlier steps; the last step is the goal.
     """
     from proxy.cli.policy import explain as command
 
@@ -181,7 +191,6 @@ def fmt(
 
     Exit code 0, or 1 if --check finds files to change, or 2 if a file cannot be read or parsed.
 
-    \b
     JSON: changed (files), unchanged (files), problems (as `check` writes them).
     """
     from proxy.cli.policy import fmt as command
@@ -214,11 +223,10 @@ def diff(  # noqa: PLR0913  one for each option
 
     Exit code 0, or 1 on a change that --fail-on names, or 2 if a file cannot be used.
 
-    \b
     JSON: gained and lost (how many),
-      changes [direction, actor, action, resource, before, after, rules].
-      Actor and resource are {"type", "id"}, {"any": TYPE} or {"any_other": TYPE}: all that
-      neither the facts nor the policies name. Before and after: never, sometimes, always.
+    changes [direction, actor, action, resource, before, after, rules].
+    Actor and resource are {"type", "id"}, {"any": TYPE} or {"any_other": TYPE}: all that
+    neither the facts nor the policies name. Before and after: never, sometimes, always.
     """
     from proxy.cli.policy import diff as command
 

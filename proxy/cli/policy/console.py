@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import sys
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TextIO
 
 from rich.console import Console
+from rich.text import Text
 
 from policies.model import Answer, Anything, Entity
 
@@ -47,13 +48,26 @@ def _console(stream: TextIO) -> Console:
     )
 
 
+def print_columns(console: Console, rows: Sequence[Sequence[Text]]) -> None:
+    """Write *rows*, all equally long, with their cells one below the other.
+
+    A table of Rich's own folds cells and takes long over many rows.
+    """
+    widths = [max(cell.cell_len for cell in column) for column in zip(*rows, strict=True)]
+    for row in rows:
+        line = Text()
+        for cell, width in zip(row[:-1], widths, strict=False):
+            line.append_text(cell).append(" " * (width - cell.cell_len + 2))
+        console.print(line.append_text(row[-1]))
+
+
 def print_json(document: Mapping[str, object]) -> None:
     """Write *document* to stdout: ASCII only, so that no text in it can steer a terminal."""
     sys.stdout.write(json.dumps(document, indent=2) + "\n")
 
 
 def visible(text: str) -> str:
-    """Return *text* with what cannot be seen spelt out: controls, marks of direction, surrogates."""
+    """Return *text* with controls, marks of direction and the like spelt out."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(

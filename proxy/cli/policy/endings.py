@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import IntEnum
 
-from rich.text import Text
-
 from policies.polar.runtime import UndecidedError
 from proxy.cli import streams
 from proxy.cli.policy import console, problems
@@ -22,15 +20,14 @@ class Code(IntEnum):
 def ended(work: Callable[[], int], *, json: bool) -> int:
     """Do *work* and return the exit code; tell on stderr why it could not be done.
 
-    With *json* the document on stdout is then `errors`, a list as `policy check` writes problems;
-    one without a place has an empty file and line 0.
+    With *json* the document on stdout is then `errors`, a list as `policy check` writes problems.
     """
     try:
         return work()
     except BrokenPipeError:
         streams.leave_closed_pipe()
     except UndecidedError as error:
-        _tell(InputError(f"the question cannot be decided: {error}."), json=json)
+        _tell(InputError.saying(f"the question cannot be decided: {error}."), json=json)
     except InputError as error:
         _tell(error, json=json)
     return Code.UNUSABLE
@@ -39,7 +36,4 @@ def ended(work: Callable[[], int], *, json: bool) -> int:
 def _tell(error: InputError, *, json: bool) -> None:
     if json:
         console.print_json({"errors": [problems.as_json(one) for one in error.problems]})
-    to = console.err()
-    problems.print_problems(to, error.problems, error.sources)
-    if not error.problems:
-        to.print(Text.assemble(("error", "bold red"), f": {console.visible(str(error))}"))
+    problems.print_problems(console.err(), error.problems, error.sources)

@@ -15,7 +15,7 @@ from proxy.cli.policy import console
 from proxy.cli.policy.console import as_json, visible
 from proxy.cli.policy.endings import Code
 from proxy.cli.policy.goals import PATIENCE, Found, Goal, answers, read_goal
-from proxy.cli.policy.inputs import load_facts, load_program
+from proxy.cli.policy.inputs import compiled, load_facts, read_policy
 from proxy.cli.policy.trees import claim_text, miss_tree, proof_tree
 
 Explained = tuple[Found, Proof]
@@ -31,11 +31,13 @@ def run(  # noqa: PLR0913  one for each option
     portable: bool,
     json: bool,
 ) -> int:
-    program = load_program(paths, portable=portable)
+    program = compiled(read_policy(paths), portable=portable)
     moment = int(time.time()) if now is None else now
     goal = read_goal(text, program, moment)
     engine = Engine(program, load_facts(facts, program), PATIENCE)
-    explained = [(found, _proof(goal, found, engine, moment)) for found in answers(goal, engine, moment)]
+    explained = [
+        (found, _proof(goal, found, engine, moment)) for found in answers(goal, engine, moment)
+    ]
     misses = []
     if not explained:
         misses = nearest_misses(engine, goal.predicate, goal.args, now=moment)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -23,9 +22,9 @@ _STDIN = "<stdin>"
 def run(paths: Sequence[Path], *, check: bool, json: bool) -> int:
     if Path("-") in paths:
         if len(paths) > 1 or json:
-            raise InputError("`-` goes alone, and without --json.")
+            raise InputError.saying("`-` goes alone, and without --json.")
         return _filter(check=check)
-    sources = read_policy(paths)
+    sources = read_policy(paths).sources
     changed: list[str] = []
     broken: list[Problem] = []
     for file, text in sources.items():
@@ -47,7 +46,7 @@ def _filter(*, check: bool) -> int:
     try:
         formatted = _formatted(_STDIN, text)
     except PolicyError as error:
-        raise InputError(problems=error.problems, sources=texts({_STDIN: text})) from error
+        raise InputError(error.problems, texts({_STDIN: text})) from error
     if not check:
         sys.stdout.buffer.write(formatted)
         return Code.GOOD
@@ -71,12 +70,12 @@ def _replace(path: Path, text: bytes) -> None:
                 file.write(text)
                 file.close()
                 shutil.copymode(target, file.name)
-                os.replace(file.name, target)
+                Path(file.name).replace(target)
             except BaseException:
                 Path(file.name).unlink(missing_ok=True)
                 raise
     except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}.") from error
+        raise InputError.saying(f"cannot write {path}: {error.strerror}.") from error
 
 
 def _report(

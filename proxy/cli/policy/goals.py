@@ -52,13 +52,13 @@ def read_goal(text: str, program: Program, now: int) -> Goal:
     try:
         predicate, parameters = parse_goal(text)
     except PolicyError as error:
-        raise InputError(problems=error.problems, sources={"<query>": text}) from error
+        raise InputError(error.problems, {"<query>": text}) from error
     problems: list[Problem] = []
     _check_predicate(predicate, parameters, program, text, problems)
     for parameter in parameters:
         _check_type(parameter, program, problems)
     if problems:
-        raise InputError(problems=problems, sources={"<query>": text})
+        raise InputError(problems, {"<query>": text})
     args = tuple(_argument(parameter, now) for parameter in parameters)
     return Goal(text, predicate, args, tuple(map(_name, parameters)))
 
@@ -131,5 +131,3 @@ def _check_type(parameter: Parameter, program: Program, problems: list[Problem])
         message = f"the policy has no type `{named}`."
         hint = did_you_mean(named, every)
         problems.append(Problem("undeclared-type", message, parameter.span, hint=hint, text=named))
-
-

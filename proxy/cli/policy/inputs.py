@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from policies.bundle import BundleError, find_sources, read_sources, version_of
 from policies.facts import FactSet
 from policies.model import Fact
 from policies.polar.parser import parse_facts
@@ -18,17 +19,24 @@ from policies.vocabulary import SUPPLIED
 
 
 class InputError(Exception):
-    """Input that cannot be worked with: problems in the text of *sources*, or one sentence."""
+    """Input that cannot be worked with: problems, most of them in the text of *sources*."""
 
     def __init__(
-        self,
-        message: str = "",
-        problems: Iterable[Problem] = (),
-        sources: Mapping[str, str] | None = None,
+        self, problems: Iterable[Problem], sources: Mapping[str, str] | None = None
     ) -> None:
         self.problems = tuple(problems)
         self.sources = sources or {}
-        super().__init__(message or "\n".join(map(str, self.problems)))
+        super().__init__("\n".join(map(str, self.problems)))
+
+    @classmethod
+    def saying(cls, *sentences: str) -> InputError:
+        """Return the error that consists of *sentences*, about no place in a text."""
+        return cls([placeless("unusable-input", sentence) for sentence in sentences])
+
+
+def placeless(code: str, sentence: str) -> Problem:
+    """Return a problem that is in no file."""
+    return Problem(code, sentence, Span("", 0, 0, 0, 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,26 +47,35 @@ class FactFiles:
     sources: Mapping[str, str]
 
 
-def read_policy(paths: Iterable[Path]) -> dict[str, bytes]:
-    """Return the `.polar` files that *paths* name or contain; raise `InputError` if there are none."""
-    sources: dict[str, bytes] = {}
-    known: set[Path] = set()
-    for path in paths:
-        files = sorted(path.rglob("*.polar")) if path.is_dir() else [path]
-        if not files:
-            raise InputError(f"there is no .polar file in {path}.")
-        for file in files:
-            if file.resolve() not in known:
-                known.add(file.resolve())
-                sources[str(file)] = read_bytes(file)
-    return sources
+@dataclass(frozen=True, slots=True)
+class PolicyFiles:
+    """The files of a policy: text by the path as it was given, and the version of the whole."""
+
+    sources: dict[str, bytes]
+    version: str
+
+    @property
+    def texts(self) -> dict[str, str]:
+        return texts(self.sources)
+
+
+def read_policy(paths: Sequence[Path]) -> PolicyFiles:
+    """Return the policy files that *paths* name or contain; raise `InputError` for the rest."""
+    try:
+        places = find_sources(paths)
+        contents = read_sources(paths)
+    except BundleError as error:
+        raise InputError.saying(*error.problems) from error
+    # A bundle names files from its root; a person finds them by the path from here.
+    sources = {str(places[name]): text for name, text in contents.items()}
+    return PolicyFiles(sources, version_of(contents))
 
 
 def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}.") from error
+        raise InputError.saying(f"{path}: this cannot be read: {error.strerror}.") from error
 
 
 def texts(sources: Mapping[str, bytes]) -> dict[str, str]:
@@ -66,13 +83,12 @@ def texts(sources: Mapping[str, bytes]) -> dict[str, str]:
     return {file: text.decode(errors="replace") for file, text in sources.items()}
 
 
-def load_program(paths: Iterable[Path], *, portable: bool) -> Program:
-    """Return the policy of *paths*, compiled; raise `InputError` with what is wrong with it."""
-    sources = read_policy(paths)
+def compiled(files: PolicyFiles, *, portable: bool) -> Program:
+    """Return the policy of *files*; raise `InputError` with what is wrong with it."""
     try:
-        return compile_policy(sources, supplied=SUPPLIED, portable=portable)
+        return compile_policy(files.sources, supplied=SUPPLIED, portable=portable)
     except PolicyError as error:
-        raise InputError(problems=_errors(error.problems), sources=texts(sources)) from error
+        raise InputError(_errors(error.problems), files.texts) from error
 
 
 def read_facts(paths: Iterable[Path]) -> FactFiles:
@@ -81,7 +97,7 @@ def read_facts(paths: Iterable[Path]) -> FactFiles:
     parsed = [parse_facts(file, text) for file, text in sources.items()]
     problems = _errors(problem for one in parsed for problem in one.problems)
     if problems:
-        raise InputError(problems=problems, sources=texts(sources))
+        raise InputError(problems, texts(sources))
     calls: Sequence[Call] = [call for one in parsed for call in one.facts]
     facts = tuple((ground_fact(call), call.span) for call in calls)
     return FactFiles(facts, texts(sources))
@@ -106,7 +122,7 @@ def load_facts(paths: Iterable[Path], program: Program) -> FactSet:
     files = read_facts(paths)
     known, problems = accepted(files, program)
     if problems:
-        raise InputError(problems=problems, sources=files.sources)
+        raise InputError(problems, files.sources)
     return known
 
 

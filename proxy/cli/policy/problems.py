@@ -29,7 +29,10 @@ def print_problems(
 
 
 def as_json(problem: Problem) -> dict[str, object]:
-    """Return *problem* as JSON; lines and columns count from 1, `end_column` is exclusive."""
+    """Return *problem* as JSON; lines and columns count from 1, `end_column` is exclusive.
+
+    A problem that is in no file has an empty `file`, and line 0.
+    """
     file, line, column, end_line, end_column = problem.span
     return {
         "file": file,
@@ -46,7 +49,7 @@ def as_json(problem: Problem) -> dict[str, object]:
 
 def _headline(problem: Problem) -> Text:
     span = problem.span
-    place = f"{visible(span.file)}:{span.line}:{span.column}: "
+    place = f"{visible(span.file)}:{span.line}:{span.column}: " if span.file else ""
     what = f"{problem.severity}[{problem.code}]"
     return Text.assemble(
         (place, "bold"), (what, _STYLES[problem.severity]), f": {visible(problem.message)}"

@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rich.table import Table
 from rich.text import Text
 
 from policies.model import Answer, written
@@ -15,10 +14,10 @@ from proxy.cli.policy import console
 from proxy.cli.policy.console import as_json, visible
 from proxy.cli.policy.endings import Code
 from proxy.cli.policy.goals import PATIENCE, Goal, answers, read_goal
-from proxy.cli.policy.inputs import load_facts, load_program
+from proxy.cli.policy.inputs import compiled, load_facts, read_policy
 
 
-def run(
+def run(  # noqa: PLR0913  one for each option
     paths: Sequence[Path],
     text: str,
     *,
@@ -27,7 +26,7 @@ def run(
     portable: bool,
     json: bool,
 ) -> int:
-    program = load_program(paths, portable=portable)
+    program = compiled(read_policy(paths), portable=portable)
     moment = int(time.time()) if now is None else now
     goal = read_goal(text, program, moment)
     engine = Engine(program, load_facts(facts, program), PATIENCE)
@@ -44,9 +43,7 @@ def _document(goal: Goal, bindings: Sequence[Mapping[str, Answer]]) -> dict[str,
         "goal": goal.text,
         "answer": bool(bindings),
         "variables": goal.variables,
-        "bindings": [
-            {name: as_json(value) for name, value in one.items()} for one in bindings
-        ],
+        "bindings": [{name: as_json(value) for name, value in one.items()} for one in bindings],
     }
 
 
@@ -58,9 +55,6 @@ def _print(goal: Goal, bindings: Sequence[Mapping[str, Answer]]) -> None:
     if not bindings:
         console.err().print("There is no answer.")
         return
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in goal.variables:
-        table.add_column(visible(name), overflow="fold")
-    for one in bindings:
-        table.add_row(*(Text(visible(written(one[name]))) for name in goal.variables))
-    out.print(table, soft_wrap=False)
+    rows = [[Text(visible(name), "bold") for name in goal.variables]]
+    rows += [[Text(visible(written(one[name]))) for name in goal.variables] for one in bindings]
+    console.print_columns(out, rows)

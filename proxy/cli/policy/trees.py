@@ -72,7 +72,9 @@ class _Drawing:
         self.steps = proof.steps
         self.depth = depth
         uses = Counter(below for step in proof.steps for below in step.premises)
-        self.shared = {step for step, count in uses.items() if count > 1 and self.steps[step].premises}
+        self.shared = {
+            step for step, count in uses.items() if count > 1 and self.steps[step].premises
+        }
         self.numbers: dict[int, int] = {}
         self.drawn: set[int] = set()
 
