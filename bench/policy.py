@@ -30,12 +30,12 @@ from bench.cedar import (
 from bench.report import Aim, Report
 from bench.timing import GC_STATE, in_turns, once
 from bench.workload import NOW, Grant, Question, Tenant
+from policies.dialect import read_policy
 from policies.facts import FactSet
 from policies.model import Entity, Fact, Proof
 from policies.polar.engine import Engine
-from policies.polar.program import Program, compile_policy
+from policies.polar.program import Program
 from policies.polar.runtime import Overlay
-from policies.vocabulary import SUPPLIED
 
 OURS, CEDAR, CEDAR_TEXT = "northgate", "cedarpy", "cedarpy, names as text"
 
@@ -138,7 +138,7 @@ def run(quick: bool) -> Report:  # noqa: FBT001  the one option that every bench
 
 
 def _program() -> Program:
-    return compile_policy({"bench.polar": workload.POLICY}, supplied=SUPPLIED)
+    return read_policy({"bench.polar": workload.POLICY})
 
 
 def _setting(size: Size, tenant: Tenant, own: int) -> dict[str, Any]:
@@ -328,7 +328,7 @@ def _open_tool(tenant: Tenant) -> Entity:
 def _measure_bundle(report: Report, size: Size) -> None:
     sources = bundle.sources()
     report.setting["bundle"] = f"{bundle.rules_in(sources)} rules in {len(sources)} files"
-    program, compiling = once(lambda: compile_policy(sources, supplied=SUPPLIED))
+    program, compiling = once(lambda: read_policy(sources))
     engine = Engine(program, FactSet.of("stored", bundle.FACTS))
 
     def decide(own: Overlay | None) -> Proof | None:

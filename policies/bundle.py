@@ -9,13 +9,12 @@ from hashlib import sha256
 from pathlib import Path
 from threading import Lock
 
+from policies.dialect import read_policy
 from policies.model import quoted
-from policies.polar.clauses import DEFAULT
-from policies.polar.program import Program, compile_policy
+from policies.polar.program import Program
 from policies.polar.reports import Report
-from policies.polar.schema import Supplied
+from policies.polar.source import DEFAULT
 from policies.polar.testing import run_tests
-from policies.vocabulary import SUPPLIED
 
 SUFFIX = ".polar"
 
@@ -162,7 +161,6 @@ def version_of(sources: Sources) -> str:
 
 def load(
     sources: Sources,
-    supplied: Supplied = SUPPLIED,
     *,
     portable: bool = True,
     tested: bool = True,
@@ -175,7 +173,7 @@ def load(
     if not sources:
         raise BundleError(["There is no policy file, so nothing could ever be allowed."])
     files = dict(sorted(sources.items()))
-    program = compile_policy(files, supplied=supplied, portable=portable)
+    program = read_policy(files, portable=portable)
     if not _can_allow(program):
         message = "no rule says what is allowed; write one for `allow` or `has_permission`."
         raise BundleError([f"{', '.join(files)}: {message}"])

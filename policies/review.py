@@ -15,13 +15,14 @@ from typing import NamedTuple
 from policies.actions import actions_of
 from policies.facts import FactSet
 from policies.model import Anything, Entity, Fact, Proof
-from policies.polar.clauses import DEFAULT, Atom, Clause, Const, args_of
+from policies.polar.clauses import Atom, Clause, Const, args_of
 from policies.polar.compiler import Compiler
 from policies.polar.engine import Engine, Free
 from policies.polar.possible import POSSIBLE, TESTS, dependents
 from policies.polar.program import Program
 from policies.polar.runtime import Limits, Overlay, UnboundedError
 from policies.polar.schema import FactError
+from policies.polar.source import DEFAULT
 from policies.vocabulary import SUPPLIED
 
 _STRANGER = "\0"
@@ -72,13 +73,13 @@ class Change:
         return self.after > self.before
 
 
-class Step(NamedTuple):
+class Move(NamedTuple):
     before: Access
     after: Access
 
 
-Row = tuple[Subject, str, Subject, Step]
-RowOfOne = tuple[Entity, str, Subject, Step]
+Row = tuple[Subject, str, Subject, Move]
+RowOfOne = tuple[Entity, str, Subject, Move]
 
 
 def review(
@@ -89,33 +90,58 @@ def review(
 ) -> list[Change]:
     """Return every change from *old* to *new*, gains first, then by actor, action and resource.
 
-    Each policy comes with the facts that it accepts. *tick* is told how many actors are done, and
-    of how many. A change that all of a type share is one change. Raise `UndecidedError` if a
-    question cannot be decided.
+    Each policy comes with the facts that it accepts. *tick* is told, for actors and then for
+    changes, how many are done and of how many. A change that all of a type share is one change.
+    Raise `UndecidedError` if a question cannot be decided.
     """
     sides = _Side(*old, new[0], now), _Side(*new, old[0], now)
-    entities = frozenset().union(*(_entities(*one) for one in (old, new)))
-    actors = _population(entities, (program.types.below["Actor"] for program, _ in (old, new)))
-    resources = _population(
-        entities, (program.types.below["Resource"] for program, _ in (old, new))
-    )
-    everyone = [actor for group in actors.values() for actor in group]
-    actions = {
-        type_: actions_of(old[0], old[1], type_) | actions_of(new[0], new[1], type_)
-        for type_ in resources
-    }
+    world = _World.of(old, new)
+    everyone = [actor for group in world.actors.values() for actor in group]
     rows: list[RowOfOne] = []
     for done, actor in enumerate(everyone):
         tick(done, len(everyone))
-        for type_, words in actions.items():
-            for action in words:
-                steps = _steps(sides, actor, action, resources[type_])
-                rows += [(actor, action, what, step) for what, step in _folded(steps, resources)]
-    folded = _folded_actors(rows, actors)
-    changes = [_change(sides, row) for row in folded]
-    return sorted(
-        changes, key=lambda one: (not one.gained, *map(str, (one.actor, one.action, one.resource)))
-    )
+        rows += _rows(sides, world, actor)
+    folded = _folded_actors(rows, world.actors)
+    changes = []
+    for done, row in enumerate(folded):
+        tick(done, len(folded))
+        changes.append(_change(sides, row))
+    return sorted(changes, key=_order)
+
+
+def _order(change: Change) -> tuple[object, ...]:
+    """Return what sorts gains before losses and, in each, everybody before single ones."""
+    actor, resource = change.actor, change.resource
+    one_actor, one_resource = isinstance(actor, Entity), isinstance(resource, Entity)
+    return (not change.gained, one_actor, actor, change.action, one_resource, resource)
+
+
+@dataclass(frozen=True, slots=True)
+class _World:
+    """Whom and what to ask about, by type, and the actions that may be allowed on each type."""
+
+    actors: Mapping[str, Sequence[Entity]]
+    resources: Mapping[str, Sequence[Entity]]
+    actions: Mapping[str, frozenset[str]]
+
+    @classmethod
+    def of(cls, *policies: tuple[Program, FactSet]) -> _World:
+        entities = frozenset().union(*(_entities(*policy) for policy in policies))
+        below = [program.types.below for program, _ in policies]
+        resources = _population(entities, (types["Resource"] for types in below))
+        actions = {
+            type_: frozenset().union(*(actions_of(*policy, type_) for policy in policies))
+            for type_ in resources
+        }
+        return cls(_population(entities, (types["Actor"] for types in below)), resources, actions)
+
+
+def _rows(sides: tuple[_Side, _Side], world: _World, actor: Entity) -> Iterator[RowOfOne]:
+    for type_, actions in world.actions.items():
+        for action in actions:
+            moves = _moves(sides, actor, action, world.resources[type_])
+            for what, move in _folded(moves, world.resources):
+                yield actor, action, what, move
 
 
 class _Side:
@@ -128,6 +154,7 @@ class _Side:
         certain = _certain(program)
         self.certain = Engine(certain, facts, _PATIENCE) if certain else self.possible
         self.alone = _places_alone(program, other)
+        self._overlays: dict[Entity, Overlay | None] = {}
         self._delegated = {
             fact.args[0] for fact, _ in facts.facts() if fact.predicate == "acts_for" and fact.args
         }
@@ -158,7 +185,7 @@ class _Side:
         action: str,
         resources: Sequence[Entity],
     ) -> set[Entity]:
-        own = self._own(engine, actor)
+        own = self._own(actor)
         type_ = resources[0].type
         try:
             rows = engine.query(predicate, (actor, action, Free(type_)), own, self.now)
@@ -171,11 +198,18 @@ class _Side:
             return set(resources)
         return {resource for resource in resources if resource in found}
 
-    def _own(self, engine: Engine, actor: Entity) -> Overlay | None:
+    def _own(self, actor: Entity) -> Overlay | None:
+        if actor not in self._overlays:
+            self._overlays[actor] = self._assumed(actor)
+        return self._overlays[actor]
+
+    def _assumed(self, actor: Entity) -> Overlay | None:
+        """Return that *actor* acts alone, where that may be said of it and nothing else is."""
         if actor in self._delegated:
             return None
         try:
-            return engine.overlay([(Fact("acts_alone", (actor,)), "assumed")])
+            # Good for both engines, whose tables are the same.
+            return self.possible.overlay([(Fact("acts_alone", (actor,)), "assumed")])
         except FactError:
             return None
 
@@ -185,7 +219,7 @@ class _Side:
         if self._looks_at_arguments(resource.type):
             engine = self.certain if access is Access.ALWAYS else self.possible
             predicate = "allow" if access is Access.ALWAYS else _POSSIBLY
-        own = self._own(engine, actor)
+        own = self._own(actor)
         return engine.holds(predicate, (actor, action, resource), own, self.now).proof
 
 
@@ -232,18 +266,18 @@ def _population(
     return {type_: [*group, Entity(type_, _STRANGER)] for type_, group in found.items()}
 
 
-def _steps(
+def _moves(
     sides: tuple[_Side, _Side], actor: Entity, action: str, resources: Sequence[Entity]
-) -> dict[Entity, Step]:
+) -> dict[Entity, Move]:
     """Return how access to each of *resources* changes, where it does."""
     before, after = (side.reach(actor, action, resources) for side in sides)
     if before == after:
         return {}
-    steps = {
-        resource: Step(_access(resource, before), _access(resource, after))
+    moves = {
+        resource: Move(_access(resource, before), _access(resource, after))
         for resource in resources
     }
-    return {resource: step for resource, step in steps.items() if step.before != step.after}
+    return {resource: move for resource, move in moves.items() if move.before != move.after}
 
 
 def _access(resource: Entity, reach: tuple[set[Entity], set[Entity]]) -> Access:
@@ -254,28 +288,28 @@ def _access(resource: Entity, reach: tuple[set[Entity], set[Entity]]) -> Access:
 
 
 def _folded(
-    steps: Mapping[Entity, Step], population: Mapping[str, Sequence[Entity]]
-) -> Iterator[tuple[Subject, Step]]:
-    """Yield *steps*, those of a type as one where its whole *population* takes the same."""
-    for type_ in dict.fromkeys(entity.type for entity in steps):
-        group = {entity: steps[entity] for entity in population[type_] if entity in steps}
+    moves: Mapping[Entity, Move], population: Mapping[str, Sequence[Entity]]
+) -> Iterator[tuple[Subject, Move]]:
+    """Yield *moves*, those of a type as one where its whole *population* takes the same."""
+    for type_ in dict.fromkeys(entity.type for entity in moves):
+        group = {entity: moves[entity] for entity in population[type_] if entity in moves}
         if len(group) == len(population[type_]) and len(set(group.values())) == 1:
             yield Anything(type_), next(iter(group.values()))
             continue
-        for entity, step in group.items():
-            yield (Other(type_) if entity.id == _STRANGER else entity), step
+        for entity, move in group.items():
+            yield (Other(type_) if entity.id == _STRANGER else entity), move
 
 
 def _folded_actors(
     rows: Iterable[RowOfOne], population: Mapping[str, Sequence[Entity]]
 ) -> list[Row]:
-    grouped: dict[tuple[str, Subject], dict[Entity, Step]] = {}
-    for actor, action, resource, step in rows:
-        grouped.setdefault((action, resource), {})[actor] = step
+    grouped: dict[tuple[str, Subject], dict[Entity, Move]] = {}
+    for actor, action, resource, move in rows:
+        grouped.setdefault((action, resource), {})[actor] = move
     return [
-        (actor, action, resource, step)
-        for (action, resource), steps in grouped.items()
-        for actor, step in _folded(steps, population)
+        (actor, action, resource, move)
+        for (action, resource), moves in grouped.items()
+        for actor, move in _folded(moves, population)
     ]
 
 

@@ -24,11 +24,35 @@ SUPPLIED: Supplied = {
     "uri_under/2": ("Document", "String"),
     "claim/3": (_ACTOR, "String", "String|Integer|Boolean"),
     "acts_for/2": ("Client", "User"),
+    "acts_alone/1": ("Client",),
     "source_address/2": (_ACTOR, "String"),
     "hour_of_day/2": ("String", "Integer"),
     "weekday/2": ("String", "Integer"),
 }
-"""The facts that only the gateway states, for the call at hand, by predicate and argument types."""
+"""The facts that only the gateway states, for the call at hand, by predicate and argument types.
+
+`acts_alone` is the other half of `acts_for`: it is stated of a client whose token names no user.
+A portable policy cannot negate "acts for anybody", so the gateway says it outright.
+"""
+
+STORED = frozenset(
+    {
+        "has_role",
+        "has_relation",
+        "has_permission",
+        "lease",
+        "has_tag",
+        "is_suspended",
+        "is_disabled",
+        "is_read_only",
+        "is_destructive",
+        "is_idempotent",
+        "is_open_world",
+        "definition_state",
+        "id_matches",
+    }
+)
+"""The facts that the control plane and the registry keep."""
 
 ACTIONS: dict[str, tuple[str, ...]] = {
     "Server": ("connect", "sample", "elicit", "list_roots", "set_log_level"),

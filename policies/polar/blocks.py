@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 
-from policies.polar.clauses import DEFAULT
-from policies.polar.source import Problem, Span
+from policies.polar.source import NOWHERE, Problem
 from policies.polar.suggest import did_you_mean
 from policies.polar.syntax import (
     AllOf,
@@ -188,7 +187,7 @@ def default_allow(rules: Sequence[Rule]) -> list[Rule]:
     arity = 3
     if any(rule.predicate == "allow" and len(rule.parameters) == arity for rule in rules):
         return []
-    span = Span(DEFAULT, 0, 1, 0, 1)
+    span = NOWHERE
     names = [Variable(name, span) for name in ("actor", "action", "resource")]
     parameters = tuple(Parameter(name, None, span) for name in names)
     return [Rule("allow", parameters, Call("has_permission", tuple(names), span), span)]

@@ -113,6 +113,9 @@ def _check_assertion(assertion: Assertion, problems: list[Problem]) -> None:
     free = {p.term.name for p in assertion.parameters if isinstance(p.term, Variable)}
     if assertion.iff is None:
         return
+    if assertion.negated:
+        message = "`iff` lists all answers, so it goes with `assert`, not with `assert_not`."
+        problems.append(Problem("bad-iff", message, assertion.span))
     for part in walk(assertion.iff):
         if not isinstance(part, And | Or | Truth | Member) and not (
             isinstance(part, Compare) and part.operator == "="

@@ -8,7 +8,7 @@ from itertools import product
 from operator import eq, ge, gt, le, lt, ne
 from typing import Any, NamedTuple
 
-from policies.polar.source import Problem, Span
+from policies.polar.source import DEFAULT, NOWHERE, Problem, Span
 from policies.polar.syntax import (
     And,
     Call,
@@ -30,9 +30,6 @@ from policies.polar.values import Held, held, key_of, kind
 
 MAX_ALTERNATIVES = 512
 MAX_VARIABLES = 16
-
-DEFAULT = "default"
-"""The file of the one rule that no file contains: what `allow` is unless the policy says."""
 
 FACTS = "@"
 """Before the name of a predicate: its stored facts alone, without what rules derive."""
@@ -121,9 +118,8 @@ class Clause:
     @property
     def source(self) -> str:
         """`file:line` of the rule, or `default` for the allow rule the language implies."""
-        if self.rule is None or self.rule.span.file == DEFAULT:
-            return DEFAULT
-        return str(self.rule.span)
+        span = NOWHERE if self.rule is None else self.rule.span
+        return DEFAULT if span == NOWHERE else str(span)
 
 
 def facts_clause(predicate: str, table: str, every: frozenset[str]) -> Clause:
@@ -131,8 +127,7 @@ def facts_clause(predicate: str, table: str, every: frozenset[str]) -> Clause:
     arity = int(predicate.partition("/")[2])
     args = tuple(Ref(number) for number in range(arity))
     slots = tuple(Slot("_", every) for _ in args)
-    span = Span(DEFAULT, 0, 1, 0, 1)
-    return Clause(predicate, args, slots, (Atom(FACTS + table, args, span),), None)
+    return Clause(predicate, args, slots, (Atom(FACTS + table, args, NOWHERE),), None)
 
 
 def conjunctions(body: Expression | None) -> list[list[Expression]]:

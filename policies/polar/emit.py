@@ -33,20 +33,22 @@ from policies.polar.plan import (
     Typed,
 )
 from policies.polar.runtime import UnboundedError
-from policies.polar.values import kind, name_of
+from policies.polar.values import BOOLEANS, kind, name_of
 
 _OPERATORS = {"=": "=="}
 
 
 class Tag(NamedTuple):
-    """What a proof node states: its kind, the public name of what holds, and where to look it up.
+    """What a proof node states: its kind, and the public name of what holds.
 
-    `table` is the table of a fact, `source` the `file:line` of a rule.
+    `table` is the number of a fact's table, `source` the `file:line` of a rule; `plain` says that
+    no Boolean occurs in the row, which then needs no change to be shown.
     """
 
     kind: StepKind
     name: str
-    table: str = ""
+    plain: bool = False
+    table: int = -1
     source: str = ""
 
 
@@ -303,33 +305,42 @@ class _Writer(ABC):
                 return self.code.constant(Anything(type_))
             return self._arg(arg)
 
-        premises = [self._premise(number, part) for number, part in enumerate(plan.parts)]
+        premises = [self._premise(number, part, plan) for number, part in enumerate(plan.parts)]
         proofs = [premise for premise in premises if premise]
         if plan.clause.rule is None:
             node = proofs[0]
         else:
             head = _tuple(map(value, plan.head))
             clause = plan.clause
-            tag = Tag(StepKind.RULE, name_of(clause.predicate), source=clause.source)
+            plain = self._is_plain(plan.head, plan)
+            tag = Tag(StepKind.RULE, name_of(clause.predicate), plain, source=clause.source)
             node = f"({self.code.constant(tag)}, {head}, {_tuple(proofs)})"
         self.answer(_tuple(map(value, sought)), node, body)
 
-    def _premise(self, number: int, part: Part) -> str:
+    def _premise(self, number: int, part: Part, plan: Plan) -> str:
         match part:
             case OneOf():
                 return ""
             case Comparison(operator, left, right):
-                tag = Tag(StepKind.COMPARISON, operator)
+                tag = Tag(StepKind.COMPARISON, operator, plain=True)
                 return f"({self.code.constant(tag)}, {self._row((left, right))})"
             case Atom(predicate, args, negated=True):
-                tag = Tag(StepKind.ABSENT, name_of(predicate))
+                tag = Tag(StepKind.ABSENT, name_of(predicate), self._is_plain(args, plan))
                 return f"({self.code.constant(tag)}, {self._row(args)})"
-            case Atom(predicate) if self.numbering.table(predicate) >= 0:
-                table = predicate.removeprefix(FACTS)
-                tag = Tag(StepKind.FACT, name_of(table), table)
+            case Atom(predicate, args) if (table := self.numbering.table(predicate)) >= 0:
+                name = name_of(predicate.removeprefix(FACTS))
+                tag = Tag(StepKind.FACT, name, self._is_plain(args, plan), table)
                 return f"({self.code.constant(tag)}, r{number})"
             case Atom():
                 return f"p{number}"
+
+    def _is_plain(self, args: Iterable[Arg], plan: Plan) -> bool:
+        return all(
+            "Boolean" not in plan.slots[arg.number].types
+            if isinstance(arg, Ref)
+            else not isinstance(arg, Const) or arg.value not in BOOLEANS
+            for arg in args
+        )
 
 
 class _DirectWriter(_Writer):

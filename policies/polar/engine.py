@@ -12,7 +12,7 @@ from policies.polar.emit import Tag
 from policies.polar.plan import Form, Given, Known, Shape, Sought
 from policies.polar.possible import POSSIBLE
 from policies.polar.program import Program
-from policies.polar.proofs import proof_of
+from policies.polar.proofs import Origin, proof_of
 from policies.polar.runtime import Answers, Limits, Node, Overlay, Question
 from policies.polar.tables import EMPTY, Table
 from policies.polar.values import Held, Row, held, held_row, key_of, kind, name_of, told
@@ -32,7 +32,7 @@ class Ruling:
 
     __slots__ = ("_node", "_origin", "allowed")
 
-    def __init__(self, node: Node | None, origin: Callable[[str, Row], str]) -> None:
+    def __init__(self, node: Node | None, origin: Origin) -> None:
         self.allowed = node is not None
         self._node = node
         self._origin = origin
@@ -241,17 +241,17 @@ class Engine:
         sought = [(place, arg.type) for place, arg in enumerate(args) if isinstance(arg, Free)]
         rows = question.scan(self._numbers[key], places, given)
         return {
-            tuple(row[place] for place, _ in sought): (Tag(StepKind.FACT, name_of(key), key), row)
+            tuple(row[place] for place, _ in sought): (Tag(StepKind.FACT, name_of(key), table=self._numbers[key]), row)
             for row in rows
             if all(type_ in (None, kind(row[place])) for place, type_ in sought)
         }
 
-    def _origin(self, own: Overlay, predicate: str, row: Row) -> str:
-        number = self._numbers[predicate]
-        rows = own[number]
+    def _origin(self, own: Overlay, table: int, row: Row) -> str:
+        rows = own[table]
         if rows and row in rows:
             return rows[row]
-        return ", ".join(self._base[number].rows[row])
+        origins = self._base[table].rows[row]
+        return origins[0] if len(origins) == 1 else ", ".join(origins)
 
 
 def _with_stated(table: Table, stated: Mapping[Row, str] | None) -> Table:

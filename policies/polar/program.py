@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -10,6 +10,7 @@ from policies.polar.blocks import default_allow, expand
 from policies.polar.checks import check_items, check_rules
 from policies.polar.clauses import Clause, Const, OneOf, args_of, clauses_of, facts_clause
 from policies.polar.compiler import Compiler
+from policies.polar.limits import limits_without_effect
 from policies.polar.negation import lift_negations
 from policies.polar.parser import parse
 from policies.polar.possible import POSSIBLE, possible_clauses
@@ -63,16 +64,29 @@ def items_of(modules: Iterable[Module], kind: type[ItemType]) -> list[ItemType]:
     return [item for module in modules for item in module.items if isinstance(item, kind)]
 
 
+Check = Callable[[Mapping[str, tuple[Clause, ...]], Sequence[Module]], Iterable[Problem]]
+"""Finds problems in the clauses of a policy, by predicate, and in its files."""
+
+
+def _no_check(
+    clauses: Mapping[str, tuple[Clause, ...]],  # noqa: ARG001
+    modules: Sequence[Module],  # noqa: ARG001
+) -> Iterable[Problem]:
+    return ()
+
+
 def compile_policy(
     sources: Mapping[str, str | bytes],
     *,
     supplied: Supplied = NOTHING_SUPPLIED,
+    check: Check = _no_check,
     portable: bool = True,
 ) -> Program:
     """Read, check and compile the policy that the files *sources* (text by name) make up.
 
-    *supplied* are the facts that only the gateway supplies. With *portable*, what Oso Cloud does
-    not document is an error. Raise `PolicyError` with every problem found, if any is an error.
+    *supplied* are the facts that only the gateway supplies, *check* finds what else is wrong with
+    the clauses. With *portable*, what Oso Cloud does not document is an error. Raise `PolicyError`
+    with every problem found, if any is an error.
     """
     problems: list[Problem] = []
     modules = []
@@ -80,19 +94,25 @@ def compile_policy(
         parsed = parse(file, text)
         modules.append(parsed.module)
         problems.extend(parsed.problems)
-    program = _built(tuple(modules), supplied, problems, portable=portable)
+    program = _built(tuple(modules), supplied, check, problems, portable=portable)
     if program is None:
         raise PolicyError(problems)
     return program
 
 
 def _built(
-    modules: tuple[Module, ...], supplied: Supplied, problems: list[Problem], *, portable: bool
+    modules: tuple[Module, ...],
+    supplied: Supplied,
+    check: Check,
+    problems: list[Problem],
+    *,
+    portable: bool,
 ) -> Program | None:
     """Return the program of *modules*, or None if *problems* has or gets an error."""
     types = read_types(items_of(modules, Block), problems)
     check_items(modules, types, problems)
-    rules = [*items_of(modules, Rule), *expand(types, problems)]
+    # Shorthands first: they are the plain grants, and the rule that decides most is tried first.
+    rules = [*expand(types, problems), *items_of(modules, Rule)]
     check_rules(rules, types, supplied, problems, portable=portable)
     if _has_error(problems):
         return None
@@ -107,8 +127,10 @@ def _built(
         check_portable_negation(clauses, problems)
     check_words(clauses, types, problems)
     check_facts(modules, schema, problems)
+    problems.extend(check(clauses, modules))
     if _has_error(problems):
         return None
+    problems.extend(limits_without_effect(clauses, types.every))
     clauses.update(possible_clauses(clauses))
     _add_stored(clauses, stated, schema, types)
     tables = sorted({*schema.signatures, *stated})

@@ -9,7 +9,7 @@ from policies.polar.clauses import Atom, Clause, Clock, Const, Ref
 from policies.polar.compiler import components
 from policies.polar.modes import find_modes
 from policies.polar.schema import FactError, Schema
-from policies.polar.source import Problem, Severity, Span
+from policies.polar.source import NOWHERE, Problem, Severity, Span
 from policies.polar.suggest import did_you_mean
 from policies.polar.syntax import Call, Fixture, Literal, Module, PolicyTest
 from policies.polar.types import Types
@@ -38,7 +38,7 @@ def _every(clauses: Clauses) -> Iterable[Clause]:
 
 
 def _place(clause: Clause) -> Span:
-    return clause.rule.span if clause.rule else Span("", 0, 1, 0, 1)
+    return clause.rule.span if clause.rule else NOWHERE
 
 
 def _check_strata(clauses: Clauses, problems: list[Problem]) -> None:

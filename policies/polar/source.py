@@ -25,6 +25,12 @@ class Span(NamedTuple):
         return Span(self.file, self.line, self.column, last.end_line, last.end_column)
 
 
+DEFAULT = "default"
+"""The file of what no file contains: what `allow` means unless a policy says."""
+
+NOWHERE = Span(DEFAULT, 0, 1, 0, 1)
+
+
 class Severity(StrEnum):
     ERROR = "error"
     WARNING = "warning"

@@ -20,7 +20,6 @@ from policies.model import (
     written,
 )
 from policies.polar.answers import UnlistedError, binding_of, listed
-from policies.polar.clauses import DEFAULT
 from policies.polar.engine import Engine, Free
 from policies.polar.misses import nearest_misses
 from policies.polar.possible import POSSIBLE
@@ -35,7 +34,7 @@ from policies.polar.reports import (
 )
 from policies.polar.runtime import Limits, Overlay, UndecidedError
 from policies.polar.soundness import ground_fact
-from policies.polar.source import Span
+from policies.polar.source import DEFAULT, Span
 from policies.polar.suggest import did_you_mean
 from policies.polar.syntax import (
     Assertion,

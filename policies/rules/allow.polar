@@ -5,13 +5,12 @@
 
 # A client whose token names no user. The gateway says so with `acts_alone(client)`, and it says
 # either that or `acts_for(client, user)`: a client of which it says neither gets nothing.
-declare acts_alone(Client);
-
 allow(client: Client, action: String, resource: Resource) if
   acts_alone(client)
   and may(client, action, resource);
 
-# A client that acts for a user may do what both may: neither lends the other a right.
+# A client that acts for a user may do what both may: neither lends the other a right. Such a
+# question is asked about the client; asked about the user, it would leave the client out.
 allow(client: Client, action: String, resource: Resource) if
   user matches User
   and acts_for(client, user)
@@ -26,7 +25,7 @@ may(actor: Actor, action: String, resource: Resource) if
   and not is_disabled(resource)
   and is_served(resource);
 
-# A disabled server serves nothing.
+# What is disabled is not served, and a disabled server serves nothing that it offers.
 is_served(_: Gateway);
 
 is_served(_: Server);
@@ -112,6 +111,20 @@ test "a tool is served while its definition is approved" {
   }
   assert allow(Client{"ci.example"}, "call", tool: Tool) iff tool = Tool{"git.example__good"};
   assert allow(Client{"ci.example"}, "list", tool: Tool) iff tool = Tool{"git.example__good"};
+  assert_not allow(Client{"ci.example"}, "call", Tool{"git.example__changed"});
+}
+
+test "what belongs to no server is not served" {
+  setup {
+    acts_alone(Client{"ci.example"});
+    has_role(Client{"ci.example"}, "caller", Tool{"lost.example__tool"});
+    has_role(Client{"ci.example"}, "caller", Prompt{"lost.example__prompt"});
+    has_role(Client{"ci.example"}, "caller", Document{"lost.example|file:///x"});
+    definition_state(Tool{"lost.example__tool"}, "approved");
+  }
+  assert_not allow(Client{"ci.example"}, "call", Tool{"lost.example__tool"});
+  assert_not allow(Client{"ci.example"}, "get", Prompt{"lost.example__prompt"});
+  assert_not allow(Client{"ci.example"}, "read", Document{"lost.example|file:///x"});
 }
 
 test "a client that acts for a user may do what both may" {

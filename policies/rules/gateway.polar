@@ -60,9 +60,17 @@ test "a user has no part in the control plane" {
   setup {
     has_role(User{"ann.example"}, "user");
   }
-  assert_not allow(User{"ann.example"}, "read_policy", Gateway{"northgate"});
-  assert_not allow(User{"ann.example"}, "read_decisions", Gateway{"northgate"});
+  assert_not allow(User{"ann.example"}, "manage_servers", Gateway{"northgate"});
+  assert_not allow(User{"ann.example"}, "manage_clients", Gateway{"northgate"});
+  assert_not allow(User{"ann.example"}, "manage_users", Gateway{"northgate"});
   assert_not allow(User{"ann.example"}, "issue_tokens", Gateway{"northgate"});
+  assert_not allow(User{"ann.example"}, "manage_grants", Gateway{"northgate"});
+  assert_not allow(User{"ann.example"}, "manage_keys", Gateway{"northgate"});
+  assert_not allow(User{"ann.example"}, "read_policy", Gateway{"northgate"});
+  assert_not allow(User{"ann.example"}, "change_policy", Gateway{"northgate"});
+  assert_not allow(User{"ann.example"}, "read_decisions", Gateway{"northgate"});
+  assert_not allow(User{"ann.example"}, "read_arguments", Gateway{"northgate"});
+  assert_not allow(User{"ann.example"}, "approve", Gateway{"northgate"});
 }
 
 test "a team of admins makes admins of its members" {

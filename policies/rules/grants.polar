@@ -52,6 +52,8 @@ test "a toolset gives what is in it and nothing beside it" {
   assert allow(Client{"ci.example"}, "get", Prompt{"code.example__review"});
   assert allow(Client{"ci.example"}, "connect", Server{"code.example"});
   assert_not allow(Client{"ci.example"}, "call", Tool{"code.example__create_issue"});
+  assert_not has_role(Client{"ci.example"}, "caller", Tool{"code.example__create_issue"});
+  assert_not allow(Client{"ci.example"}, "get", Prompt{"pay.example__dunning"});
   assert_not allow(Client{"ci.example"}, "read", Document{"code.example|file:///readme"});
   assert_not allow(Client{"ci.example"}, "elicit", Server{"code.example"});
 }
@@ -74,6 +76,7 @@ test "a disabled toolset gives nothing" {
     is_disabled(Toolset{"triage.example"});
   }
   assert_not allow(Client{"ci.example"}, "call", Tool{"code.example__get_issue"});
+  assert_not has_role(Client{"ci.example"}, "caller", Tool{"code.example__get_issue"});
   assert_not allow(Client{"ci.example"}, "get", Prompt{"code.example__review"});
 }
 
@@ -86,6 +89,7 @@ test "a grant by pattern holds for what matches" {
   }
   assert allow(Client{"ci.example"}, "call", Tool{"code.example__get_issue"});
   assert_not allow(Client{"ci.example"}, "call", Tool{"code.example__create_issue"});
+  assert_not has_role(Client{"ci.example"}, "caller", Tool{"code.example__create_issue"});
   assert_not allow(Client{"ci.example"}, "call", Tool{"pay.example__refund"});
   assert_not allow(Client{"bot.example"}, "call", Tool{"code.example__get_issue"});
 }
@@ -115,6 +119,7 @@ test "a lease is a grant until it ends" {
   assert allow(Client{"ci.example"}, "call", Tool{"pay.example__refund"});
   assert allow(Client{"bot.example"}, "call", Tool{"pay.example__refund"});
   assert_not allow(Client{"ci.example"}, "call", Tool{"code.example__get_issue"});
+  assert_not has_role(Client{"ci.example"}, "caller", Server{"code.example"});
   assert allow(Client{"bot.example"}, action: String, Tool{"code.example__get_issue"}) iff
     action = "list";
 }
@@ -132,6 +137,8 @@ test "members of a team may do what the team may" {
   assert_not allow(User{"bob.example"}, "call", Tool{"pay.example__refund"});
   assert_not allow(Client{"ci.example"}, "call", Tool{"code.example__get_issue"});
   assert_not allow(User{"ann.example"}, "call", Tool{"code.example__get_issue"});
+  assert_not has_permission(Client{"ci.example"}, "call", Tool{"code.example__get_issue"});
+  assert_not has_permission(User{"ann.example"}, "call", Tool{"code.example__get_issue"});
 }
 
 test "a suspended team gives its members nothing, and leaves them their own grants" {
@@ -145,5 +152,6 @@ test "a suspended team gives its members nothing, and leaves them their own gran
   }
   assert_not allow(Client{"ci.example"}, "call", Tool{"pay.example__refund"});
   assert_not allow(User{"ann.example"}, "call", Tool{"pay.example__refund"});
+  assert_not has_permission(Client{"ci.example"}, "call", Tool{"pay.example__refund"});
   assert allow(Client{"ci.example"}, "call", Tool{"code.example__get_issue"});
 }

@@ -120,10 +120,20 @@ test "with nothing granted, nothing is allowed" {
     fixture catalogue;
   }
   assert_not allow(Client{"ci.example"}, "connect", Server{"code.example"});
-  assert_not allow(Client{"ci.example"}, "list", Tool{"code.example__get_issue"});
+  assert_not allow(Client{"ci.example"}, "sample", Server{"code.example"});
+  assert_not allow(Client{"ci.example"}, "elicit", Server{"code.example"});
+  assert_not allow(Client{"ci.example"}, "list_roots", Server{"code.example"});
+  assert_not allow(Client{"ci.example"}, "set_log_level", Server{"code.example"});
   assert_not allow(Client{"ci.example"}, "call", Tool{"code.example__get_issue"});
+  assert_not allow(Client{"ci.example"}, "list", Tool{"code.example__get_issue"});
   assert_not allow(Client{"ci.example"}, "get", Prompt{"code.example__review"});
+  assert_not allow(Client{"ci.example"}, "list", Prompt{"code.example__review"});
+  assert_not allow(Client{"ci.example"}, "complete", Prompt{"code.example__review"});
   assert_not allow(Client{"ci.example"}, "read", Document{"code.example|file:///readme"});
+  assert_not allow(Client{"ci.example"}, "list", Document{"code.example|file:///readme"});
+  assert_not allow(Client{"ci.example"}, "subscribe", Document{"code.example|file:///readme"});
+  assert_not allow(Client{"ci.example"}, "complete", Document{"code.example|file:///readme"});
+  assert_not has_permission(Client{"ci.example"}, "connect", Server{"empty.example"});
   assert_not allow(User{"ann.example"}, "call", Tool{"code.example__get_issue"});
   assert_not allow(User{"ann.example"}, "manage_servers", Gateway{"northgate"});
 }
@@ -181,6 +191,7 @@ test "a grant on one tool makes its server usable for that tool alone" {
   assert_not allow(Client{"ci.example"}, "list", Tool{"code.example__create_issue"});
   assert_not allow(Client{"ci.example"}, "call", Tool{"code.example__create_issue"});
   assert_not allow(Client{"ci.example"}, "connect", Server{"pay.example"});
+  assert_not has_permission(Client{"ci.example"}, "connect", Server{"pay.example"});
 }
 
 test "a grant on one prompt or document makes its server usable too" {

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from policies.arguments.tests import COMPLEMENTS
+from policies.dialect import read_policy
 from policies.polar.format import format_text
-from policies.polar.program import compile_policy
+from policies.polar.program import Program
+from policies.polar.reports import Report
+from policies.polar.source import PolicyError
 from policies.polar.testing import run_tests
 from policies.vocabulary import ACTIONS, SUPPLIED
 
@@ -54,10 +58,16 @@ def test_there_are_ten_examples_in_order() -> None:
     assert [int(heading.partition(".")[0]) for heading in EXAMPLES] == list(range(1, 11))
 
 
+@cache
+def loaded(heading: str) -> tuple[Program, Report]:
+    """Return the example beside the shipped rules, and what became of the tests of both."""
+    program = read_policy({**SHIPPED, "example.polar": EXAMPLES[heading]})
+    return program, run_tests(program)
+
+
 @pytest.mark.parametrize("heading", EXAMPLES)
 def test_an_example_loads_beside_the_shipped_rules_and_all_tests_pass(heading: str) -> None:
-    program = compile_policy({**SHIPPED, "example.polar": EXAMPLES[heading]}, supplied=SUPPLIED)
-    report = run_tests(program)
+    program, report = loaded(heading)
 
     assert program.warnings == ()
     assert any(result.span.file == "example.polar" for result in report.results)
@@ -66,10 +76,10 @@ def test_an_example_loads_beside_the_shipped_rules_and_all_tests_pass(heading: s
 
 @pytest.mark.parametrize("heading", EXAMPLES)
 def test_the_tests_of_an_example_prove_each_of_its_rules(heading: str) -> None:
-    program = compile_policy({**SHIPPED, "example.polar": EXAMPLES[heading]}, supplied=SUPPLIED)
-    unproved = {str(rule.span) for rule in run_tests(program).coverage.unproved}
+    _, report = loaded(heading)
+    unproved = [rule.span for rule in report.coverage.unproved]
 
-    assert [place for place in unproved if place.startswith("example.polar")] == []
+    assert [span for span in unproved if span.file == "example.polar"] == []
 
 
 @pytest.mark.parametrize("heading", EXAMPLES)
@@ -79,7 +89,7 @@ def test_an_example_is_in_canonical_layout(heading: str) -> None:
 
 def test_all_examples_together_are_one_policy() -> None:
     together = {f"example{number}.polar": text for number, text in enumerate(EXAMPLES.values())}
-    program = compile_policy({**SHIPPED, **together}, supplied=SUPPLIED)
+    program = read_policy({**SHIPPED, **together})
 
     assert run_tests(program).passed
 
@@ -89,7 +99,7 @@ def test_the_table_of_facts_of_one_call_names_what_the_gateway_supplies() -> Non
 
 
 def test_the_tables_name_every_fact_that_the_shipped_policy_accepts() -> None:
-    program = compile_policy(SHIPPED, supplied=SUPPLIED)
+    program = read_policy(SHIPPED)
     named = facts("Facts that are stored", "Facts that the gateway keeps", "Facts of one call")
 
     assert named == set(program.schema.signatures) - _DERIVED
@@ -105,3 +115,33 @@ def test_the_table_of_actions_is_that_of_the_gateway() -> None:
     rows = _NAMED_ACTIONS.findall(section("Actions"))
 
     assert {type_: tuple(re.findall(r"`(\w+)`", row)) for type_, row in rows} == ACTIONS
+
+
+_CALL = 'has_permission(actor: Actor, "call", tool: Tool) if has_role(actor, "caller", tool) and '
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        _CALL + 'not (is_read_only(tool) and has_tag(tool, "x"));',
+        _CALL + 'not has_role(actor, "viewer", tool);',
+        _CALL + "not acts_for(actor, _);",
+        _CALL + 'argument(tool, "depth", depth) and depth in [1, 2];',
+        _CALL + "limit < 3 and limit > 1;",
+        _CALL + 'tool = Tool{"a"} and tool = Tool{"b"};',
+        _CALL + 'has_tag(thing, "x");',
+        'resource Printer { permissions = ["print"]; "print" if "owner"; }',
+        'resource Tool { roles = ["owner"]; }',
+        "is_served(printer: Printer) if is_disabled(printer);",
+        'acts_for(Client{"agent"}, User{"ann"});',
+    ],
+)
+def test_what_the_guide_says_is_refused_is_refused(text: str) -> None:
+    with pytest.raises(PolicyError):
+        read_policy({**SHIPPED, "mistake.polar": text})
+
+
+def test_what_the_guide_says_may_be_negated_loads() -> None:
+    text = _CALL + 'not argument_present(tool, "proxy") and not is_destructive(tool);'
+
+    assert read_policy({**SHIPPED, "own.polar": text}).warnings == ()

@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 import pytest
 
+from policies.dialect import read_policy
 from policies.model import Entity, Fact
 from policies.polar.engine import Engine, Free
 from policies.polar.format import format_text
 from policies.polar.parser import parse
-from policies.polar.program import Program, compile_policy
+from policies.polar.program import Program
 from policies.polar.soundness import ground_fact
 from policies.polar.source import PolicyError, Span
 from policies.polar.syntax import (
@@ -28,7 +29,7 @@ from policies.polar.syntax import (
     Shorthand,
 )
 from policies.polar.testing import run_tests
-from policies.vocabulary import ACTIONS, SUPPLIED
+from policies.vocabulary import ACTIONS
 
 RULES = Path(__file__).parents[2] / "policies" / "rules"
 SHIPPED = {path.name: path.read_text() for path in sorted(RULES.glob("*.polar"))}
@@ -41,7 +42,7 @@ CLIENT, TOOL = Entity("Client", "ci"), Entity("Tool", "code__get_issue")
 
 
 def compiled(sources: Mapping[str, str]) -> Program:
-    return compile_policy(sources, supplied=SUPPLIED)
+    return read_policy(sources)
 
 
 UNCHANGED = compiled(SHIPPED)

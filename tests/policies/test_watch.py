@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+import pytest
+
 from policies.bundle import ActiveBundle, BundleError, load, read_sources, version_of
 from policies.polar.source import PolicyError
 from policies.watch import Found, settled, watch
@@ -33,10 +35,10 @@ class Told:
         self.found.append(found)
         self._loop.call_soon_threadsafe(self._more.set)
 
-    async def until(self, condition: Callable[[], bool]) -> float:
+    async def until(self, condition: Callable[[], bool], seconds: float = SECONDS) -> float:
         """Wait for *condition*, which only what is told can change; return how long that took."""
         start = self._loop.time()
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(seconds):
             while not condition():
                 await self._more.wait()
                 self._more.clear()
@@ -265,10 +267,23 @@ def test_a_change_from_before_the_watch_began_is_told(tmp_path: Path) -> None:
 def test_what_is_known_already_is_not_told(tmp_path: Path) -> None:
     folder = policies(tmp_path / "policies")
 
-    async def scenario() -> list[Found]:
-        async with watching(folder) as (active, told):
-            rename_over(folder / "rules.polar", WRITES)
-            await told.until(lambda: active.current.sources["rules.polar"] == WRITES)
-            return told.found
+    async def scenario() -> None:
+        async with watching(folder) as (_, told):
+            rename_over(folder / "rules.polar", READS)
+            with pytest.raises(TimeoutError):
+                await told.until(lambda: bool(told.found), seconds=0.8)
 
-    assert len(asyncio.run(scenario())) == 1
+    asyncio.run(scenario())
+
+
+def test_a_lasting_failure_is_told_once(tmp_path: Path) -> None:
+    folder = policies(tmp_path / "policies")
+
+    async def scenario() -> None:
+        async with watching(folder) as (_, told):
+            shutil.rmtree(folder)
+            await told.until(lambda: len(told.found) == 1)
+            with pytest.raises(TimeoutError):
+                await told.until(lambda: len(told.found) > 1, seconds=1.2)
+
+    asyncio.run(scenario())

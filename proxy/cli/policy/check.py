@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.text import Text
 
 from policies.bundle import BundleError, load
+from policies.demands import Demands
+from policies.dialect import read_policy
+from policies.model import Anything, Entity
 from policies.polar.program import Program
 from policies.polar.source import PolicyError, Problem, Severity
 from policies.polar.syntax import Block, Module, Rule
+from policies.vocabulary import ACTIONS
 from proxy.cli.policy import console, problems
-from proxy.cli.policy.console import counted
+from proxy.cli.policy.console import as_json, counted, visible
 from proxy.cli.policy.endings import Code
-from proxy.cli.policy.inputs import PolicyFiles, placeless, read_policy
+from proxy.cli.policy.inputs import PolicyFiles, find_policy, placeless
 
 
 def run(paths: Sequence[Path], *, portable: bool, strict: bool, json: bool) -> int:
-    files = read_policy(paths)
+    files = find_policy(paths)
     program, found = _checked(files, portable=portable)
     failed = program is None or (strict and bool(found))
     if json:
@@ -24,13 +32,16 @@ def run(paths: Sequence[Path], *, portable: bool, strict: bool, json: bool) -> i
     else:
         out = console.out()
         problems.print_problems(out, found, files.texts)
+        if program is not None:
+            _print_needs(out, _needs(program))
         out.print(_summary(files, program, found))
     return Code.NO if failed else Code.GOOD
 
 
 def _checked(files: PolicyFiles, *, portable: bool) -> tuple[Program | None, tuple[Problem, ...]]:
     try:
-        program = load(files.sources, portable=portable, tested=False).program
+        program = read_policy(files.sources, portable=portable)
+        load(files.sources, portable=portable, tested=False)
     except PolicyError as error:
         return None, error.problems
     except BundleError as error:
@@ -61,6 +72,51 @@ def _document(
         "rules": written_rules(program.modules) if program else None,
         "tests": len(program.tests) if program else None,
         "problems": [problems.as_json(problem) for problem in found],
+        "demands": [_need(need) for need in _needs(program)] if program else None,
+    }
+
+
+class _Need(NamedTuple):
+    """How many facts one question about `resource` may need, and what each adds one more."""
+
+    resource: Entity | Anything
+    facts: int
+    per_fact_of: list[str]
+
+
+def _needs(program: Program) -> list[_Need]:
+    """Return the needs of any resource of each type, then of those that a rule singles out."""
+    demands = Demands.of(program)
+    subjects: list[Entity | Anything] = [
+        Anything(type_) for type_ in ACTIONS if type_ in program.types.every
+    ]
+    subjects += sorted({demand.on for demand in demands.tests if isinstance(demand.on, Entity)})
+    needs = [
+        _Need(one, *demands.worst_case(one if isinstance(one, Entity) else Entity(one.type, "\0")))
+        for one in subjects
+    ]
+    return [need for need in needs if need.facts or need.per_fact_of]
+
+
+def _print_needs(out: Console, needs: Sequence[_Need]) -> None:
+    if needs:
+        out.print("Facts that one question can need from the gateway, at most:")
+        rows = [[Text(f"  {visible(str(need.resource))}"), Text(_amount(need))] for need in needs]
+        console.print_columns(out, rows)
+
+
+def _amount(need: _Need) -> str:
+    amount = counted(need.facts, "fact")
+    if need.per_fact_of:
+        amount += f", and 1 more for each stored {' or '.join(map(visible, need.per_fact_of))}"
+    return amount
+
+
+def _need(need: _Need) -> dict[str, object]:
+    return {
+        "resource": as_json(need.resource),
+        "facts": need.facts,
+        "per_fact_of": need.per_fact_of,
     }
 
 

@@ -61,7 +61,8 @@ def check(
     Exit code 0 if it may be used, 1 if it has errors, 2 if a file cannot be read.
 
     JSON: ok, version, files, rules and tests (how many; null with errors),
-    problems [file, line, column, end_line, end_column, severity, code, message, hint].
+    problems [file, line, column, end_line, end_column, severity, code, message, hint],
+    demands [resource, facts, per_fact_of], the most that one question can need.
     """
     from proxy.cli.policy import check as command
 

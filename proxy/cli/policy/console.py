@@ -58,7 +58,8 @@ def print_columns(console: Console, rows: Sequence[Sequence[Text]]) -> None:
         line = Text()
         for cell, width in zip(row[:-1], widths, strict=False):
             line.append_text(cell).append(" " * (width - cell.cell_len + 2))
-        console.print(line.append_text(row[-1]))
+        line.append_text(row[-1]).rstrip()
+        console.print(line)
 
 
 def print_json(document: Mapping[str, object]) -> None:

@@ -23,12 +23,13 @@ from proxy.cli.policy.inputs import (
     InputError,
     accepted,
     compiled,
+    find_policy,
     read_facts,
-    read_policy,
 )
 
 _DIRECTIONS = ("gained", "lost")
 _MOST_ALIKE = 10
+_MOST_RULES = 3
 _SECONDS_WITHOUT_A_BAR = 0.5
 
 
@@ -43,7 +44,7 @@ def run(  # noqa: PLR0913  one for each option
     json: bool,
 ) -> int:
     failing = _directions(fail_on)
-    before, after = (compiled(read_policy([path]), portable=portable) for path in (old, new))
+    before, after = (compiled(find_policy([path]), portable=portable) for path in (old, new))
     sides = _with_facts(before, after, read_facts(facts))
     moment = int(time.time()) if now is None else now
     with _progress() as tick:
@@ -160,11 +161,13 @@ def _alike(changes: Iterable[Change]) -> list[list[Change]]:
 
 
 def _row(change: Change) -> list[Text]:
+    left = len(change.rules) - _MOST_RULES
+    more = [f"{left} more"] if left > 0 else []
     return [
         Text(f"    {visible(change.action)}"),
         Text(visible(str(change.resource))),
         Text(f"{change.before.name.lower()} -> {change.after.name.lower()}"),
-        Text(", ".join(map(visible, change.rules)), "cyan"),
+        Text(", ".join([*map(visible, change.rules[:_MOST_RULES]), *more]), "cyan"),
     ]
 
 

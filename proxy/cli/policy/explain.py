@@ -15,7 +15,7 @@ from proxy.cli.policy import console
 from proxy.cli.policy.console import as_json, visible
 from proxy.cli.policy.endings import Code
 from proxy.cli.policy.goals import PATIENCE, Found, Goal, answers, read_goal
-from proxy.cli.policy.inputs import compiled, load_facts, read_policy
+from proxy.cli.policy.inputs import compiled, find_policy, load_facts
 from proxy.cli.policy.trees import claim_text, miss_tree, proof_tree
 
 Explained = tuple[Found, Proof]
@@ -31,7 +31,7 @@ def run(  # noqa: PLR0913  one for each option
     portable: bool,
     json: bool,
 ) -> int:
-    program = compiled(read_policy(paths), portable=portable)
+    program = compiled(find_policy(paths), portable=portable)
     moment = int(time.time()) if now is None else now
     goal = read_goal(text, program, moment)
     engine = Engine(program, load_facts(facts, program), PATIENCE)

@@ -14,7 +14,7 @@ from policies.polar.source import PolicyError, Problem
 from proxy.cli.policy import console, problems
 from proxy.cli.policy.console import counted, visible
 from proxy.cli.policy.endings import Code
-from proxy.cli.policy.inputs import InputError, read_policy, texts
+from proxy.cli.policy.inputs import InputError, find_policy, texts
 
 _STDIN = "<stdin>"
 
@@ -24,7 +24,7 @@ def run(paths: Sequence[Path], *, check: bool, json: bool) -> int:
         if len(paths) > 1 or json:
             raise InputError.saying("`-` goes alone, and without --json.")
         return _filter(check=check)
-    sources = read_policy(paths).sources
+    sources = find_policy(paths).sources
     changed: list[str] = []
     broken: list[Problem] = []
     for file, text in sources.items():

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from policies.bundle import BundleError, find_sources, read_sources, version_of
+from policies.dialect import read_policy
 from policies.facts import FactSet
 from policies.model import Fact
 from policies.polar.parser import parse_facts
-from policies.polar.program import Program, compile_policy
+from policies.polar.program import Program
 from policies.polar.schema import FactError
 from policies.polar.soundness import ground_fact
 from policies.polar.source import PolicyError, Problem, Severity, Span
 from policies.polar.syntax import Call
-from policies.vocabulary import SUPPLIED
 
 
 class InputError(Exception):
@@ -59,7 +59,7 @@ class PolicyFiles:
         return texts(self.sources)
 
 
-def read_policy(paths: Sequence[Path]) -> PolicyFiles:
+def find_policy(paths: Sequence[Path]) -> PolicyFiles:
     """Return the policy files that *paths* name or contain; raise `InputError` for the rest."""
     try:
         places = find_sources(paths)
@@ -86,7 +86,7 @@ def texts(sources: Mapping[str, bytes]) -> dict[str, str]:
 def compiled(files: PolicyFiles, *, portable: bool) -> Program:
     """Return the policy of *files*; raise `InputError` with what is wrong with it."""
     try:
-        return compile_policy(files.sources, supplied=SUPPLIED, portable=portable)
+        return read_policy(files.sources, portable=portable)
     except PolicyError as error:
         raise InputError(_errors(error.problems), files.texts) from error
 

@@ -14,7 +14,7 @@ from proxy.cli.policy import console
 from proxy.cli.policy.console import as_json, visible
 from proxy.cli.policy.endings import Code
 from proxy.cli.policy.goals import PATIENCE, Goal, answers, read_goal
-from proxy.cli.policy.inputs import compiled, load_facts, read_policy
+from proxy.cli.policy.inputs import compiled, find_policy, load_facts
 
 
 def run(  # noqa: PLR0913  one for each option
@@ -26,7 +26,7 @@ def run(  # noqa: PLR0913  one for each option
     portable: bool,
     json: bool,
 ) -> int:
-    program = compiled(read_policy(paths), portable=portable)
+    program = compiled(find_policy(paths), portable=portable)
     moment = int(time.time()) if now is None else now
     goal = read_goal(text, program, moment)
     engine = Engine(program, load_facts(facts, program), PATIENCE)

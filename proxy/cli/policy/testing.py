@@ -23,7 +23,7 @@ from proxy.cli.policy import console
 from proxy.cli.policy.console import counted, visible
 from proxy.cli.policy.endings import Code
 from proxy.cli.policy.goals import PATIENCE
-from proxy.cli.policy.inputs import InputError, PolicyFiles, compiled, read_policy
+from proxy.cli.policy.inputs import InputError, PolicyFiles, compiled, find_policy
 
 
 def run(  # noqa: PLR0913  one for each option
@@ -36,7 +36,7 @@ def run(  # noqa: PLR0913  one for each option
     portable: bool,
     json: bool,
 ) -> int:
-    files = read_policy(paths)
+    files = find_policy(paths)
     report = _report(compiled(files, portable=portable), only, now)
     # What one test exercises says nothing about the others.
     covered = report.coverage if coverage and only is None else None

@@ -10,7 +10,8 @@ from rich.text import Text
 from rich.tree import Tree
 
 from policies.model import Fact, Failure, FailureKind, Miss, Proof, Step, StepKind, written
-from policies.polar.clauses import COMPARE, DEFAULT
+from policies.polar.clauses import COMPARE
+from policies.polar.source import DEFAULT
 from proxy.cli.policy.console import counted, visible
 
 _GUIDES = "dim"
@@ -33,11 +34,15 @@ def proof_tree(proof: Proof, depth: int) -> Tree:
 
 def miss_tree(misses: Iterable[Miss]) -> Tree:
     """Return what each of *misses* lacked, the nearest first."""
-    root = Tree("It would hold", guide_style=_GUIDES)
+    root = Tree("The nearest misses", guide_style=_GUIDES)
     for miss in misses:
         rules = list(map(_place, miss.rules))
-        branch = root.add(Text.assemble("by ", (", ".join(rules), "cyan")) if rules else "at once")
-        for failure in miss.failed:
+        branch = root.add(
+            Text.assemble("by ", (", ".join(rules), "cyan")) if rules else "by a fact"
+        )
+        # One claim may have failed several conditions.
+        failures = {(failure.kind, failure.claim): failure for failure in reversed(miss.failed)}
+        for failure in reversed(failures.values()):
             branch.add(_lacking(failure))
     return root
 
@@ -46,11 +51,11 @@ def _lacking(failure: Failure) -> Text:
     claim = visible(claim_text(failure.claim))
     match failure.kind:
         case FailureKind.MISSING:
-            text = Text.assemble(("with ", "bold green"), claim)
+            text = Text.assemble(("missing: ", "bold"), claim)
         case FailureKind.PRESENT:
-            text = Text.assemble(("without ", "bold red"), claim)
+            text = Text.assemble(("in the way: ", "bold"), claim)
         case _:
-            text = Text.assemble(("if ", "bold yellow"), claim)
+            text = Text.assemble(("not so: ", "bold"), claim)
     if failure.conditions:
         text.append(f"  {visible(failure.conditions[-1])}", "cyan")
     return text
