@@ -190,9 +190,7 @@ def _text(arg: Arg) -> str:
     return arg.value if isinstance(arg, Const) and isinstance(arg.value, str) else ""
 
 
-def _patterns(
-    demand: Demand, resource: Entity, facts: Mapping[str, Table]
-) -> Iterable[str | None]:
+def _patterns(demand: Demand, resource: Entity, facts: Mapping[str, Table]) -> Iterable[str | None]:
     if isinstance(demand.pattern, StoredPattern):
         return demand.pattern.patterns(resource, facts)
     return [demand.pattern]
@@ -201,5 +199,3 @@ def _patterns(
 def _asked(fact: Fact) -> tuple[str, str, str | None]:
     pattern = fact.args[2] if fact.predicate not in {"argument", "argument_present"} else None
     return fact.predicate, str(fact.args[1]), None if pattern is None else str(pattern)
-
-

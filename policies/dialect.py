@@ -91,7 +91,9 @@ def _check_actions(clauses: Clauses) -> Iterator[Problem]:
         )
         known = {name for type_ in types for name in ACTIONS.get(type_, ())}
         if types <= set(ACTIONS) and action.value not in known:
-            message = f'the gateway never asks for "{action.value}" on {" or ".join(sorted(types))}.'
+            message = (
+                f'the gateway never asks for "{action.value}" on {" or ".join(sorted(types))}.'
+            )
             hint = did_you_mean(str(action.value), known)
             yield _warning("unknown-action", message, clause.rule.span, hint, str(action.value))
 

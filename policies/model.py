@@ -26,7 +26,7 @@ class Anything(NamedTuple):
         return f"any {self.type}"
 
 
-type_of_primitive = {str: "String", int: "Integer", bool: "Boolean"}
+_PRIMITIVES: dict[type, str] = {str: "String", int: "Integer", bool: "Boolean"}
 
 Value = str | int | bool | Entity
 """What a fact may carry. Integers are 64-bit; to a policy no Boolean equals an Integer."""
@@ -90,9 +90,7 @@ class Proof:
 
 def type_name(value: Answer) -> str:
     """Return the Polar type of *value*."""
-    if isinstance(value, (Entity, Anything)):
-        return value.type
-    return type_of_primitive[type(value)]
+    return _PRIMITIVES.get(value.__class__) or value.type  # type: ignore[union-attr]
 
 
 def written(value: Answer) -> str:

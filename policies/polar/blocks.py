@@ -29,7 +29,6 @@ from policies.polar.syntax import (
 )
 from policies.polar.types import Types
 
-
 RELATED = "#"
 """In the name of the variable that an `on` makes: no name of a policy contains it."""
 
@@ -110,7 +109,7 @@ class _Expansion:
             )
         if reference.globally:
             return self._holds(reference, "", None)
-        if reference.on is not None:
+        if reference.on is not None and not reference.on_resource:
             return self._related(reference, reference.on, numbers)
         if self._names_own_relation(reference):
             return self._owned(reference)

@@ -53,11 +53,12 @@ def walk(expression: Expression | None) -> Iterator[Expression]:
 def check_items(modules: Sequence[Module], types: Types, problems: list[Problem]) -> None:
     """Check what stands at the top level beside blocks and rules."""
     items = [item for module in modules for item in module.items]
-    declares = [item for item in items if isinstance(item, Declare)]
-    for declare in declares:
-        for word in declare.types:
-            if word.text not in types.below:
-                problems.append(unknown_type(word.text, word.span, types.below))
+    for declare in (item for item in items if isinstance(item, Declare)):
+        problems.extend(
+            unknown_type(word.text, word.span, types.below)
+            for word in declare.types
+            if word.text not in types.below
+        )
     for item in items:
         if isinstance(item, RuleType):
             message = (
@@ -210,7 +211,7 @@ def _check_portable(part: Expression, problems: list[Problem]) -> None:
 
 
 def _check_occurrences(rule: Rule, problems: list[Problem]) -> None:
-    """A variable that occurs once says nothing, and is most often a misspelt one."""
+    """Tell of variables that occur once: they say nothing, and are most often misspelt."""
     head = [p.term for p in rule.parameters if isinstance(p.term, Variable)]
     body = [term for term in terms_of(rule.body) if isinstance(term, Variable)]
     uses = Counter(term.name for term in (*head, *body))

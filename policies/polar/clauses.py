@@ -311,7 +311,7 @@ class _Flattening:
                 return OneOf(arg, options, span)
 
     def _renumbered(self, head: Sequence[Arg], parts: Sequence[Part]) -> Clause:
-        """Number the variables that are left by first occurrence."""
+        """Return the clause, its variables numbered by first occurrence."""
         head, parts = self._without_clock(head, parts)
         numbers: dict[int, int] = {}
         for arg in (*head, *(arg for part in parts for arg in args_of(part))):

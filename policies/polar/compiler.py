@@ -11,7 +11,8 @@ from threading import Lock
 from typing import Any, TypeVar
 
 from policies.polar.clauses import FACTS, Clause
-from policies.polar.emit import Code, emit
+from policies.polar.code import Code
+from policies.polar.emit import emit
 from policies.polar.modes import find_modes
 from policies.polar.plan import Plan, Shape
 from policies.polar.planner import Planner

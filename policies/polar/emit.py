@@ -1,7 +1,7 @@
 """Code generation: the plans of a shape become Python functions.
 
 The source text is made of names this module makes up; every value of the policy (a string, an id,
-a type) reaches the code as an object bound to such a name. No text of a policy is ever read as code.
+a type) reaches the code as an object bound to such a name. Text of a policy is never read as code.
 
 In the text, `x` is the question, `b` and `o` its tables and its own facts, `a0` a given argument,
 `v0` a variable, `r0` the row and `p0` the proof of the condition with that number, `q0` an answer.
@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, TypeGuard
+from typing import Protocol, TypeGuard
 
-from policies.model import Anything, Entity, StepKind
+from policies.model import Anything, StepKind
 from policies.polar.clauses import FACTS, Arg, Atom, Clock, Comparison, Const, OneOf, Part, Ref
+from policies.polar.code import Body, Code, Tag
 from policies.polar.plan import (
     Among,
     Ask,
@@ -32,24 +32,9 @@ from policies.polar.plan import (
     Take,
     Typed,
 )
-from policies.polar.runtime import UnboundedError
-from policies.polar.values import BOOLEANS, kind, name_of
+from policies.polar.values import BOOLEANS, name_of
 
 _OPERATORS = {"=": "=="}
-
-
-class Tag(NamedTuple):
-    """What a proof node states: its kind, and the public name of what holds.
-
-    `table` is the number of a fact's table, `source` the `file:line` of a rule; `plain` says that
-    no Boolean occurs in the row, which then needs no change to be shown.
-    """
-
-    kind: StepKind
-    name: str
-    plain: bool = False
-    table: int = -1
-    source: str = ""
 
 
 class Numbering(Protocol):
@@ -60,65 +45,6 @@ class Numbering(Protocol):
     def shape(self, shape: Shape) -> int: ...
 
     def is_tabled(self, shape: Shape) -> bool: ...
-
-
-class Code:
-    """Source text in the making, and the objects its names stand for."""
-
-    def __init__(self) -> None:
-        self.names: dict[str, Any] = {
-            "Anything": Anything, "Entity": Entity, "UnboundedError": UnboundedError, "kind": kind,
-        }  # fmt: skip
-        self.functions: list[list[str]] = []
-        self._constants: dict[Any, str] = {}
-
-    def constant(self, value: Any) -> str:  # noqa: ANN401  any object of the engine
-        """Return the name that stands for *value*."""
-        key = (type(value), value)
-        if key not in self._constants:
-            self._constants[key] = f"k{len(self._constants)}"
-            self.names[self._constants[key]] = value
-        return self._constants[key]
-
-    def text(self) -> str:
-        return "\n".join(line for function in self.functions for line in function)
-
-
-@dataclass
-class _Body:
-    """One function being written: its lines, how deep it is in, and the names it has bound."""
-
-    lines: list[str]
-    indent: int = 1
-    loops: int = 0
-    live: list[str] = field(default_factory=list)
-
-    def line(self, text: str) -> None:
-        self.lines.append("    " * self.indent + text)
-
-    def skip_if(self, condition: str) -> None:
-        self.line(f"if {condition}: {self.skip}")
-
-    @property
-    def skip(self) -> str:
-        """What goes on to the next candidate: each plan stands in a loop of one round."""
-        return "continue" if self.loops else "break"
-
-    def loop(self, text: str) -> None:
-        self.line(text)
-        self.indent += 1
-        self.loops += 1
-
-    def set(self, name: str, value: str) -> None:
-        self.line(f"{name} = {value}")
-        self.bind(name)
-
-    def bind(self, name: str) -> None:
-        if name not in self.live:
-            self.live.append(name)
-
-    def branch(self) -> _Body:
-        return _Body(self.lines, self.indent + 1, self.loops, [*self.live])
 
 
 def emit(
@@ -148,7 +74,7 @@ class _Writer(ABC):
         self.numbering = numbering
         self.shape = shape
 
-    def write(self, plan: Plan, steps: Sequence[Step], body: _Body) -> None:
+    def write(self, plan: Plan, steps: Sequence[Step], body: Body) -> None:
         """Write *steps* of *plan* and what follows them into *body*."""
         for index, step in enumerate(steps):
             if self.suspends(step):
@@ -157,7 +83,7 @@ class _Writer(ABC):
             self._step(step, body)
         self.finish(plan, body)
 
-    def finish(self, plan: Plan, body: _Body) -> None:
+    def finish(self, plan: Plan, body: Body) -> None:
         if plan.split is None:
             self._answer(plan, body)
             return
@@ -170,12 +96,12 @@ class _Writer(ABC):
         """Tell whether what follows *step* goes into a function of its own."""
 
     @abstractmethod
-    def suspend(self, plan: Plan, step: Ask, rest: Sequence[Step], body: _Body) -> None: ...
+    def suspend(self, plan: Plan, step: Ask, rest: Sequence[Step], body: Body) -> None: ...
 
     @abstractmethod
-    def answer(self, key: str, node: str, body: _Body) -> None: ...
+    def answer(self, key: str, node: str, body: Body) -> None: ...
 
-    def _step(self, step: Step, body: _Body) -> None:
+    def _step(self, step: Step, body: Body) -> None:
         match step:
             case Equal(place, arg):
                 body.skip_if(f"a{place} != {self._arg(arg)}")
@@ -203,20 +129,20 @@ class _Writer(ABC):
             case Stuck():
                 body.line("raise UnboundedError")
 
-    def _lookup(self, step: Lookup, body: _Body) -> None:
+    def _lookup(self, step: Lookup, body: Body) -> None:
         row, table = f"r{step.part}", self.numbering.table(step.atom.predicate)
         body.set(row, self._row(step.atom.args))
         absent = f"{row} not in b[{table}].rows and (o[{table}] is None or {row} not in o[{table}])"
         body.skip_if(f"not ({absent})" if step.atom.negated else absent)
 
-    def _scan(self, step: Scan, body: _Body) -> None:
+    def _scan(self, step: Scan, body: Body) -> None:
         row, table = f"r{step.part}", self.numbering.table(step.atom.predicate)
         key = self._row([step.atom.args[place] for place in step.keys])
         body.loop(f"for {row} in x.scan({table}, {self.code.constant(step.keys)}, {key}):")
         body.bind(row)
         self._bind(row, step.binds, step.repeats, body)
 
-    def _first(self, step: First, body: _Body) -> None:
+    def _first(self, step: First, body: Body) -> None:
         row, table = f"r{step.part}", self.numbering.table(step.atom.predicate)
         key = self._row([step.atom.args[place] for place in step.keys])
         keys, types = self.code.constant(step.keys), self.code.constant(step.types)
@@ -224,7 +150,7 @@ class _Writer(ABC):
         body.skip_if(f"{row} is None")
         self._bind(row, step.binds, (), body)
 
-    def _ask(self, step: Ask, body: _Body) -> None:
+    def _ask(self, step: Ask, body: Body) -> None:
         proof = f"p{step.part}"
         call = f"f{self.numbering.shape(step.shape)}({', '.join(['x', *self._given(step)])})"
         if step.atom.negated:
@@ -238,7 +164,7 @@ class _Writer(ABC):
             body.bind(proof)
             self.bind_answer(step, body)
 
-    def bind_answer(self, step: Ask, body: _Body) -> None:
+    def bind_answer(self, step: Ask, body: Body) -> None:
         """Bind what *step* sought from the answer `q`, a tuple in the order of the places."""
         order = {place: index for index, place in enumerate(step.shape.sought)}
 
@@ -248,7 +174,7 @@ class _Writer(ABC):
         self._bind(f"q{step.part}", at(step.binds), at(step.repeats), body)
         self._show(step, body)
 
-    def _show(self, step: Ask, body: _Body) -> None:
+    def _show(self, step: Ask, body: Body) -> None:
         """Bind what only the proof shows from the claim of the answer's own proof."""
         for variable, place in step.shown:
             body.set(f"v{variable}", f"p{step.part}[1][{place}]")
@@ -258,7 +184,7 @@ class _Writer(ABC):
         row: str,
         binds: Iterable[tuple[int, int]],
         repeats: Iterable[tuple[int, int]],
-        body: _Body,
+        body: Body,
     ) -> None:
         for variable, place in binds:
             body.set(f"v{variable}", f"{row}[{place}]")
@@ -289,7 +215,7 @@ class _Writer(ABC):
             return f"kind({name}) not in {self.code.constant(types)}"
         return f"{name}.__class__ is not Entity or {name}[0] not in {self.code.constant(types)}"
 
-    def _answer(self, plan: Plan, body: _Body) -> None:
+    def _answer(self, plan: Plan, body: Body) -> None:
         sought = [plan.head[place] for place in self.shape.sought]
         open_ = [
             arg.number for arg in sought if isinstance(arg, Ref) and arg.number in plan.unbound
@@ -351,7 +277,7 @@ class _DirectWriter(_Writer):
     def function(self, name: str, given: Sequence[str], plans: Sequence[Plan]) -> None:
         lines = [f"def {name}({', '.join(['x', *given])}):"]
         self.code.functions.append(lines)
-        body = _Body(lines)
+        body = Body(lines)
         if self.memo:
             number = self.code.constant(self.numbering.shape(self.shape))
             body.line(f"m = {_tuple([number, *given])}")
@@ -364,11 +290,11 @@ class _DirectWriter(_Writer):
             body.line("out = {}")
         for plan in plans:
             body.line("while True:")
-            self.write(plan, plan.steps, _Body(lines, indent=2))
+            self.write(plan, plan.steps, Body(lines, indent=2))
             lines.append("        break")
         self._return("out" if self.shape.sought else "None", body)
 
-    def _return(self, value: str, body: _Body) -> None:
+    def _return(self, value: str, body: Body) -> None:
         if self.memo:
             body.line(f"x.memory[m] = found = {value}")
             value = "found"
@@ -377,10 +303,10 @@ class _DirectWriter(_Writer):
     def suspends(self, step: Step) -> TypeGuard[Ask]:  # noqa: ARG002  direct code never waits
         return False
 
-    def suspend(self, plan: Plan, step: Ask, rest: Sequence[Step], body: _Body) -> None:
-        raise TypeError(step)
+    def suspend(self, plan: Plan, step: Ask, rest: Sequence[Step], body: Body) -> None:
+        raise TypeError(plan, step, rest, body)
 
-    def answer(self, key: str, node: str, body: _Body) -> None:
+    def answer(self, key: str, node: str, body: Body) -> None:
         if not self.shape.sought:
             self._return(node, body)
             return
@@ -395,18 +321,18 @@ class _TabledWriter(_Writer):
         self.name = name
         self.resumptions = 0
 
-    def opened(self, parameters: Sequence[str]) -> _Body:
+    def opened(self, parameters: Sequence[str]) -> Body:
         """Begin the function that opens a goal and return its body."""
         body = self._function(self.name, ["run", "goal", *parameters])
         self._prelude(body)
         return body
 
-    def _function(self, name: str, parameters: Sequence[str]) -> _Body:
+    def _function(self, name: str, parameters: Sequence[str]) -> Body:
         lines = [f"def {name}({', '.join(parameters)}):"]
         self.code.functions.append(lines)
-        return _Body(lines)
+        return Body(lines)
 
-    def _prelude(self, body: _Body) -> None:
+    def _prelude(self, body: Body) -> None:
         body.line("if goal.done: return")
         body.line("x = run.question; b = x.base; o = x.over")
         # One round, so that "go on to the next candidate" is `continue` at every depth.
@@ -417,7 +343,7 @@ class _TabledWriter(_Writer):
             isinstance(step, Ask) and not step.atom.negated and self.numbering.is_tabled(step.shape)
         )
 
-    def suspend(self, plan: Plan, step: Ask, rest: Sequence[Step], body: _Body) -> None:
+    def suspend(self, plan: Plan, step: Ask, rest: Sequence[Step], body: Body) -> None:
         """Ask a goal, and write *rest* as a function of its own that each answer resumes."""
         self.resumptions += 1
         name = f"{self.name}_{self.resumptions}"
@@ -432,7 +358,7 @@ class _TabledWriter(_Writer):
         self.bind_answer(step, resumed)
         self.write(plan, rest, resumed)
 
-    def answer(self, key: str, node: str, body: _Body) -> None:
+    def answer(self, key: str, node: str, body: Body) -> None:
         body.line(f"run.answer(goal, {key}, {node})")
         body.line(body.skip if self.shape.sought else "return")
 

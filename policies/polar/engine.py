@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from policies.model import Answer, Anything, Entity, Fact, Proof, StepKind, Value
-from policies.polar.emit import Tag
+from policies.polar.code import Tag
 from policies.polar.plan import Form, Given, Known, Shape, Sought
 from policies.polar.possible import POSSIBLE
 from policies.polar.program import Program
@@ -74,8 +74,7 @@ class Engine:
         """
         own: list[dict[Row, str] | None] = [None] * len(self._base)
         for fact, origin in facts:
-            self.program.schema.check(fact)
-            number = self._numbers[key_of(fact.predicate, len(fact.args))]
+            number = self._numbers[self.program.schema.check(fact)]
             rows = own[number]
             if rows is None:
                 rows = own[number] = {}
@@ -241,7 +240,10 @@ class Engine:
         sought = [(place, arg.type) for place, arg in enumerate(args) if isinstance(arg, Free)]
         rows = question.scan(self._numbers[key], places, given)
         return {
-            tuple(row[place] for place, _ in sought): (Tag(StepKind.FACT, name_of(key), table=self._numbers[key]), row)
+            tuple(row[place] for place, _ in sought): (
+                Tag(StepKind.FACT, name_of(key), table=self._numbers[key]),
+                row,
+            )
             for row in rows
             if all(type_ in (None, kind(row[place])) for place, type_ in sought)
         }

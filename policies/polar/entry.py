@@ -19,7 +19,7 @@ from policies.polar.clauses import (
     substituted,
 )
 from policies.polar.plan import Equal, Form, Given, Known, Shape, Step, Take, Typed
-from policies.polar.values import Held, kind
+from policies.polar.values import kind
 
 
 @dataclass(frozen=True, slots=True)

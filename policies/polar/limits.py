@@ -1,6 +1,6 @@
 """Limits that limit nothing: a condition whose rule another rule makes superfluous.
 
-`"call" if "caller";` beside `has_permission(c, "call", t) if has_role(c, "caller", t) and small(t);`
+`"call" if "caller";` beside `has_permission(c, "call", t) if has_role(c, "caller", t) and small(t)`
 leaves `small` without effect. Whether that is so is asked of the rules themselves: take the other
 conditions of the rule as facts, leave the limit and the rule out, and see whether its head still
 follows. What a negation or comparison needs counts as given only where the rule itself says it.
@@ -137,9 +137,7 @@ class _Study:
         found = (self._holds(clause, limit, goal, types) for goal, types in met)
         return next((rule for rule in found if rule), None)
 
-    def _holds(
-        self, clause: Clause, limit: Part, goal: str, types: tuple[str, ...]
-    ) -> str | None:
+    def _holds(self, clause: Clause, limit: Part, goal: str, types: tuple[str, ...]) -> str | None:
         values = [_stand_in(number, type_) for number, type_ in enumerate(types)]
         frozen = [
             (_as_fact(part).predicate, tuple(_value(arg, values) for arg in args_of(part)))

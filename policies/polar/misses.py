@@ -26,7 +26,7 @@ from policies.polar.clauses import (
     refs_of,
 )
 from policies.polar.engine import Engine, Free
-from policies.polar.runtime import Overlay, Question, UndecidedError, UnboundedError
+from policies.polar.runtime import Overlay, Question, UnboundedError, UndecidedError
 from policies.polar.values import Held, Row, fact, held, key_of, kind, name_of
 
 _MAX_WORK = 400
@@ -79,8 +79,8 @@ def nearest_misses(
     """Return at most *most* ways in which the question failed, the nearest first.
 
     Nothing is returned where it holds, or where no rule is about such a question at all. The search
-    is bounded, so there may be a nearer one. With its failures mended a miss becomes an allow, except
-    where it leaves a value open (`Anything`) that further conditions would have to accept.
+    is bounded, so there may be a nearer one. With its failures mended a miss becomes an allow,
+    except where it leaves a value open (`Anything`) that further conditions would have to accept.
     """
     search = _Search(engine, engine.question(own, now), most)
     goal = tuple(None if isinstance(arg, Free) else held(arg) for arg in args)

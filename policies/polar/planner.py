@@ -132,30 +132,30 @@ class _Ordering:
             self.shown.update(fresh & self.entry.loose)
             self.bound.update(fresh - self.entry.loose)
             if open_:
-                return self._finished(taken, self._split(sorted(open_), waiting))
-        return self._finished(taken, None)
+                return self.finished(taken, self.split(sorted(open_), waiting))
+        return self.finished(taken, None)
 
-    def _finished(self, steps: Sequence[Step], split: Split | None) -> Plan:
+    def finished(self, steps: Sequence[Step], split: Split | None) -> Plan:
         entry = self.entry
         unbound = frozenset(refs_of(entry.head) - self.bound - self.shown)
         return Plan(
             entry.clause, entry.head, entry.slots, entry.parts, tuple(steps), split, unbound
         )
 
-    def _split(self, variables: Sequence[int], waiting: Sequence[int]) -> Split:
+    def split(self, variables: Sequence[int], waiting: Sequence[int]) -> Split:
         first, *others = variables
 
         def rest(bound: set[int]) -> Plan:
             ordering = replace(self, bound=bound, shown=set(self.shown), splits=self.splits + 1)
             if others:
-                return ordering._finished((), ordering._split(others, waiting))
+                return ordering.finished((), ordering.split(others, waiting))
             return ordering.plan(waiting, ())
 
         if self.splits < _MAX_SPLITS:
             wild = rest(self.bound - {first})
         else:
             # Each split doubles the code. Past this many, "anything" stays unanswered.
-            wild = self._finished([Stuck(0)], None)
+            wild = self.finished([Stuck(0)], None)
         return Split(first, wild, bound=rest(set(self.bound)))
 
     def _left_open(self, number: int) -> set[int]:

@@ -19,12 +19,12 @@ from policies.polar.soundness import (
     check_arities,
     check_clauses,
     check_facts,
+    check_goals,
     check_portable_negation,
     check_words,
 )
 from policies.polar.source import PolicyError, Problem, Severity
 from policies.polar.syntax import Block, Declare, Fixture, Literal, Module, PolicyTest, Rule
-from policies.polar.tables import Table
 from policies.polar.types import Types, read_types
 from policies.polar.values import Row, held, key_of
 
@@ -127,6 +127,7 @@ def _built(
         check_portable_negation(clauses, problems)
     check_words(clauses, types, problems)
     check_facts(modules, schema, problems)
+    check_goals(modules, (*clauses, *stated, *schema.signatures), problems)
     problems.extend(check(clauses, modules))
     if _has_error(problems):
         return None
@@ -186,7 +187,7 @@ def _add_stored(
     types: Types,
 ) -> None:
     """Let each derived predicate hold for its facts too, where there can be any."""
-    for key in clauses:
+    for key, derived in clauses.items():
         table = key.removeprefix(POSSIBLE)
         if table in schema.signatures or table in stated:
-            clauses[key] = (facts_clause(key, table, types.every), *clauses[key])
+            clauses[key] = (facts_clause(key, table, types.every), *derived)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from policies.model import Answer, Fact, Proof, Step, StepKind
-from policies.polar.emit import Tag
+from policies.polar.code import Tag
 from policies.polar.runtime import Node
 from policies.polar.values import FALSE, TRUE, Row, told
 

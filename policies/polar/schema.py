@@ -1,13 +1,12 @@
-"""Which facts a policy accepts: one signature for each way the policy declares or uses a predicate."""
+"""Which facts a policy accepts: a signature for each way it declares or uses a predicate."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from policies.model import Fact, type_name
+from policies.model import Entity, Fact, type_name
 from policies.polar.clauses import Atom, Clause, Clock, Const, Ref
-from policies.polar.source import Span
 from policies.polar.suggest import did_you_mean
 from policies.polar.syntax import Declare
 from policies.polar.types import Types
@@ -47,21 +46,27 @@ class Schema:
 
     signatures: dict[str, list[Signature]] = field(default_factory=dict)
     declared: set[str] = field(default_factory=set)
+    _accepted: dict[tuple[str, tuple[str, ...]], str] = field(default_factory=dict, repr=False)
 
     def add(self, name: str, signature: Signature) -> None:
         known = self.signatures.setdefault(key_of(name, len(signature.types)), [])
         if signature.types not in (other.types for other in known):
             known.append(signature)
 
-    def check(self, fact: Fact) -> None:
-        """Raise `FactError` unless the policy accepts *fact*."""
+    def check(self, fact: Fact) -> str:
+        """Return the table (`name/arity`) of *fact*; raise `FactError` if it is not accepted."""
         for value in fact.args:
-            _check_value(fact, value)
-        known = self.signatures.get(key_of(fact.predicate, len(fact.args)), [])
-        types = [type_name(value) for value in fact.args]
-        if any(signature.accepts(types) for signature in known):
-            return
-        raise FactError(f"{fact} is not a fact of this policy: {self._expected(fact)}")
+            if not _is_ordinary(value):
+                _check_value(fact, value)
+        types = tuple(map(type_name, fact.args))
+        table = self._accepted.get((fact.predicate, types))
+        if table is None:
+            table = key_of(fact.predicate, len(fact.args))
+            known = self.signatures.get(table, [])
+            if not any(signature.accepts(types) for signature in known):
+                raise FactError(f"{fact} is not a fact of this policy: {self._expected(fact)}")
+            self._accepted[fact.predicate, types] = table
+        return table
 
     def _expected(self, fact: Fact) -> str:
         known = self.signatures.get(key_of(fact.predicate, len(fact.args)))
@@ -77,22 +82,30 @@ class Schema:
         return " ".join(filter(None, ["no rule uses or declares that predicate.", hint]))
 
 
+def _is_ordinary(value: object) -> bool:
+    """Tell at little cost that *value* is right, as nearly all are."""
+    text = value.id if value.__class__ is Entity else value
+    return text.__class__ is str and 0 < len(text) <= MAX_BYTES and text.isascii()
+
+
 def _check_value(fact: Fact, value: object) -> None:
-    if isinstance(value, bool):
-        return
-    if isinstance(value, int):
-        if not MIN_INTEGER <= value <= MAX_INTEGER:
-            raise FactError(f"{fact}: {value} does not fit into 64 bits.")
-        return
-    text = value if isinstance(value, str) else value.id if hasattr(value, "id") else ""
-    if not text:
-        raise FactError(f"{fact}: a text or an id must not be empty.")
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError:
-        raise FactError(f"{fact.predicate}: a text must be valid Unicode.") from None
-    if size > MAX_BYTES:
-        raise FactError(f"{fact.predicate}: a text or an id has at most {MAX_BYTES} bytes.")
+    name = fact.predicate
+    match value:
+        case bool():
+            return
+        case int():
+            if not MIN_INTEGER <= value <= MAX_INTEGER:
+                raise FactError(f"{name}: {value} does not fit into 64 bits.")
+        case str() | Entity():
+            text = value if isinstance(value, str) else value.id
+            if not text:
+                raise FactError(f"{name}: a text or an id must not be empty.")
+            if any("\ud800" <= character <= "\udfff" for character in text):
+                raise FactError(f"{name}: a text must be valid Unicode.")
+            if len(text.encode()) > MAX_BYTES:
+                raise FactError(f"{name}: a text or an id has at most {MAX_BYTES} bytes.")
+        case _:
+            raise FactError(f"{name}: {value!r} is no text, integer, Boolean or entity.")
 
 
 def read_schema(

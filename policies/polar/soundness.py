@@ -13,7 +13,7 @@ from policies.polar.source import NOWHERE, Problem, Severity, Span
 from policies.polar.suggest import did_you_mean
 from policies.polar.syntax import Call, Fixture, Literal, Module, PolicyTest
 from policies.polar.types import Types
-from policies.polar.values import kind
+from policies.polar.values import key_of, kind, name_of
 
 Clauses = Mapping[str, Sequence[Clause]]
 
@@ -143,6 +143,23 @@ def _types_of(clause: Clause, arg: Ref | Const | Clock) -> frozenset[str]:
             return frozenset({kind(value)})
         case Clock():
             return frozenset({"Integer"})
+
+
+def check_goals(modules: Iterable[Module], known: Iterable[str], problems: list[Problem]) -> None:
+    """Refuse assertions about predicates that nothing defines: they would pass for nothing."""
+    keys = set(known)
+    for module in modules:
+        for test in module.items:
+            if not isinstance(test, PolicyTest):
+                continue
+            for assertion in test.assertions:
+                name, arity = assertion.predicate, len(assertion.parameters)
+                if key_of(name, arity) not in keys:
+                    message = f"no rule or fact is called `{name}` and takes {arity} arguments."
+                    hint = did_you_mean(name, map(name_of, keys))
+                    problems.append(
+                        Problem("unknown-predicate", message, assertion.span, hint=hint, text=name)
+                    )
 
 
 def check_facts(modules: Iterable[Module], schema: Schema, problems: list[Problem]) -> None:

@@ -46,7 +46,7 @@ class Table:
         add: Iterable[Row] = (),
         remove: Iterable[Row] = (),
     ) -> Table:
-        """Return this table after *origin* withdrew the rows of *remove* and stated those of *add*."""
+        """Return this table after *origin* withdrew *remove* and stated *add*."""
         draft = self.rows.mutate()
         gone = [row for row in remove if _withdraw(draft, row, origin)]
         new = [row for row in add if _state(draft, row, origin)]

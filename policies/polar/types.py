@@ -156,6 +156,8 @@ def _check_words(block: Block, types: Types, known: Sequence[str], problems: lis
             )
             problems.append(Problem("duplicate-declaration", message, span, text=text))
         seen.setdefault(text, span)
-    for relation in block.relations or ():
-        if relation.type not in types.below or relation.type in PRIMITIVES:
-            problems.append(unknown_type(relation.type, relation.span, known))
+    problems.extend(
+        unknown_type(relation.type, relation.span, known)
+        for relation in block.relations or ()
+        if relation.type not in types.below or relation.type in PRIMITIVES
+    )
