@@ -39,7 +39,8 @@ class Access(IntEnum):
     ALWAYS = 2
 
 
-class Other(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Other:
     """Every one of a type that neither the facts nor the policies name."""
 
     type: str
@@ -113,7 +114,7 @@ def _order(change: Change) -> tuple[object, ...]:
     """Return what sorts gains before losses and, in each, everybody before single ones."""
     actor, resource = change.actor, change.resource
     one_actor, one_resource = isinstance(actor, Entity), isinstance(resource, Entity)
-    return (not change.gained, one_actor, actor, change.action, one_resource, resource)
+    return not change.gained, one_actor, str(actor), change.action, one_resource, str(resource)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from policies.polar.soundness import (
     check_facts,
     check_goals,
     check_portable_negation,
+    check_types,
     check_words,
 )
 from policies.polar.source import PolicyError, Problem, Severity
@@ -125,6 +126,7 @@ def _built(
     check_clauses(clauses, problems)
     if portable:
         check_portable_negation(clauses, problems)
+    check_types(clauses, schema, types, problems)
     check_words(clauses, types, problems)
     check_facts(modules, schema, problems)
     check_goals(modules, (*clauses, *stated, *schema.signatures), problems)

@@ -169,11 +169,11 @@ def _add_use(schema: Schema, types: Types, clause: Clause, atom: Atom) -> None:
             case Clock():
                 allowed.append(frozenset({"Integer"}))
     name = atom.predicate.partition("/")[0]
-    text = f"{name}({', '.join(_named(set_, types) for set_ in allowed)})"
+    text = f"{name}({', '.join(named(set_, types) for set_ in allowed)})"
     schema.add(name, Signature(tuple(allowed), text, str(atom.span)))
 
 
-def _named(allowed: frozenset[str], types: Types) -> str:
+def named(allowed: frozenset[str], types: Types) -> str:
     """Return the name of the type that accepts just *allowed*, or its members."""
     if allowed == types.every:
         return "_"

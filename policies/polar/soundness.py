@@ -8,7 +8,7 @@ from policies.model import Fact
 from policies.polar.clauses import Atom, Clause, Clock, Const, Ref
 from policies.polar.compiler import components
 from policies.polar.modes import find_modes
-from policies.polar.schema import FactError, Schema
+from policies.polar.schema import FactError, Schema, named
 from policies.polar.source import NOWHERE, Problem, Severity, Span
 from policies.polar.suggest import did_you_mean
 from policies.polar.syntax import Call, Fixture, Literal, Module, PolicyTest
@@ -143,6 +143,51 @@ def _types_of(clause: Clause, arg: Ref | Const | Clock) -> frozenset[str]:
             return frozenset({kind(value)})
         case Clock():
             return frozenset({"Integer"})
+
+
+def check_types(clauses: Clauses, schema: Schema, types: Types, problems: list[Problem]) -> None:
+    """Refuse conditions that no value can meet, because of what their arguments are."""
+    for clause in _every(clauses):
+        for part in clause.parts:
+            if isinstance(part, Atom):
+                _check_atom(clause, part, clauses, schema, types, problems)
+
+
+def _check_atom(
+    clause: Clause,
+    atom: Atom,
+    clauses: Clauses,
+    schema: Schema,
+    types: Types,
+    problems: list[Problem],
+) -> None:
+    if any(_may_meet(clause, atom, rule) for rule in clauses.get(atom.predicate, ())):
+        return
+    given = [_types_of(clause, arg) for arg in atom.args]
+    known = schema.signatures.get(atom.predicate, [])
+    stored = any(all(map(frozenset.intersection, given, one.types)) for one in known)
+    if stored and (atom.predicate in schema.declared or atom.predicate not in clauses):
+        return
+    name = name_of(atom.predicate)
+    message = f"`{name}({', '.join(named(allowed, types) for allowed in given)})` can never hold"
+    if stored:
+        message += " unless somebody stores it; no rule is about these types and values."
+        problems.append(Problem("never-holds", message, atom.span, Severity.WARNING, text=name))
+        return
+    forms = "; ".join(f"`{one.text}`" for one in known)
+    message += f": it must have one of the forms {forms}."
+    problems.append(Problem("type-conflict", message, atom.span, text=name))
+
+
+def _may_meet(clause: Clause, atom: Atom, rule: Clause) -> bool:
+    """Tell whether the head of *rule* accepts the arguments of *atom*."""
+    for arg, head in zip(atom.args, rule.head, strict=True):
+        if isinstance(arg, Const) and isinstance(head, Const):
+            if arg.value != head.value:
+                return False
+        elif not _types_of(clause, arg) & _types_of(rule, head):
+            return False
+    return True
 
 
 def check_goals(modules: Iterable[Module], known: Iterable[str], problems: list[Problem]) -> None:

@@ -101,7 +101,7 @@ def test_a_denial_shows_comparisons_that_failed(tmp_path: Path) -> None:
     ran = ask(tmp_path, 'trusted(Client{"bot"})')
 
     assert ran.code == 1
-    assert any("not so: 3 > 3  a.polar:9:45" in line for line in shown(tmp_path, ran))
+    assert any("not so: 3 > 3  a.polar:9:39" in line for line in shown(tmp_path, ran))
 
 
 def test_a_denial_shows_facts_that_are_in_the_way(tmp_path: Path) -> None:

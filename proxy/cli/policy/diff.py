@@ -125,7 +125,9 @@ def _progress() -> Iterator[Callable[[int, int], None]]:
     try:
         yield tick
     finally:
-        bar.stop()
+        # Stopped without having run, a bar writes an empty line.
+        if running:
+            bar.stop()
 
 
 def _print(out: Console, gained: Sequence[Change], lost: Sequence[Change]) -> None:

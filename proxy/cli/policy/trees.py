@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rich.text import Text
@@ -12,6 +12,7 @@ from rich.tree import Tree
 from policies.model import Fact, Failure, FailureKind, Miss, Proof, Step, StepKind, written
 from policies.polar.clauses import COMPARE
 from policies.polar.source import DEFAULT
+from policies.polar.values import held_row
 from proxy.cli.policy.console import counted, visible
 
 _GUIDES = "dim"
@@ -74,9 +75,9 @@ class _Drawing:
     """One tree in the making. No recursion, since a proof may be thousands of steps deep."""
 
     def __init__(self, proof: Proof, depth: int) -> None:
-        self.steps = proof.steps
+        self.steps = _merged(proof.steps)
         self.depth = depth
-        uses = Counter(below for step in proof.steps for below in step.premises)
+        uses = Counter(below for step in self.steps for below in step.premises)
         self.shared = {
             step for step, count in uses.items() if count > 1 and self.steps[step].premises
         }
@@ -128,6 +129,16 @@ class _Drawing:
             mark = self.numbers.setdefault(number, len(self.numbers) + 1)
             label = Text(f"[{mark}] ", "dim").append_text(label)
         return label
+
+
+def _merged(steps: Sequence[Step]) -> list[Step]:
+    """Return *steps* so that premises are the first of those that claim the same alike."""
+    firsts: dict[object, int] = {}
+    same = [
+        firsts.setdefault((step.kind, step.claim.predicate, held_row(step.claim.args)), number)
+        for number, step in enumerate(steps)
+    ]
+    return [step._replace(premises=tuple(same[n] for n in step.premises)) for step in steps]
 
 
 def _claimed(step: Step) -> Text:
