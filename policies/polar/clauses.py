@@ -208,7 +208,8 @@ class _Flattening:
             parts = [part for condition in conjunction for part in self._parts(condition)]
             flat = [self._settled(part) for part in parts]
             self._demand(held=all(settled(part) is not False for part in flat))
-            left = [part for part in flat if settled(part) is None]
+            # A comparison that constants settle stays: a proof shows it.
+            left = [part for part in flat if settled(part) is None or isinstance(part, Comparison)]
             return self._renumbered([self._resolved(arg) for arg in head], left)
         except _ContradictionError:
             return None

@@ -4,7 +4,8 @@ The source text is made of names this module makes up; every value of the policy
 a type) reaches the code as an object bound to such a name. Text of a policy is never read as code.
 
 In the text, `x` is the question, `b` and `o` its tables and its own facts, `a0` a given argument,
-`v0` a variable, `r0` the row and `p0` the proof of the condition with that number, `q0` an answer.
+`v0` a variable and `w0` its type while its value is open, `r0` the row and `p0` the proof of the
+condition with that number, `q0` an answer.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from policies.model import Anything, StepKind
 from policies.polar.clauses import FACTS, Arg, Atom, Clock, Comparison, Const, OneOf, Part, Ref
 from policies.polar.code import Body, Code, Tag
 from policies.polar.plan import (
+    Alike,
     Among,
     Ask,
     Choose,
@@ -87,8 +89,11 @@ class _Writer(ABC):
         if plan.split is None:
             self._answer(plan, body)
             return
-        body.line(f"if v{plan.split.variable}.__class__ is Anything:")
-        self.write(plan.split.wild, plan.split.wild.steps, body.branch())
+        variable = plan.split.variable
+        body.line(f"if v{variable}.__class__ is Anything:")
+        branch = body.branch()
+        branch.set(f"w{variable}", f"v{variable}[0]")
+        self.write(plan.split.wild, plan.split.wild.steps, branch)
         self.write(plan.split.bound, plan.split.bound.steps, body)
 
     @abstractmethod
@@ -107,6 +112,8 @@ class _Writer(ABC):
                 body.skip_if(f"a{place} != {self._arg(arg)}")
             case Take(variable, place):
                 body.set(f"v{variable}", f"a{place}")
+            case Alike(variable):
+                body.skip_if(f"kind(v{variable}) != w{variable}")
             case Typed(variable, types):
                 body.skip_if(self._not_of(f"v{variable}", types))
             case Lookup():
@@ -168,10 +175,8 @@ class _Writer(ABC):
         """Bind what *step* sought from the answer `q`, a tuple in the order of the places."""
         order = {place: index for index, place in enumerate(step.shape.sought)}
 
-        def at(pairs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-            return [(variable, order[place]) for variable, place in pairs]
-
-        self._bind(f"q{step.part}", at(step.binds), at(step.repeats), body)
+        binds = [(variable, order[place]) for variable, place in step.binds]
+        self._bind(f"q{step.part}", binds, (), body)
         self._show(step, body)
 
     def _show(self, step: Ask, body: Body) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from policies.polar.clauses import (
     Arg,
     Clause,
-    Clock,
+    Comparison,
     Const,
     Part,
     Ref,
@@ -18,7 +18,19 @@ from policies.polar.clauses import (
     settled,
     substituted,
 )
-from policies.polar.plan import Equal, Form, Given, Known, Shape, Step, Take, Typed
+from policies.polar.plan import (
+    Equal,
+    Form,
+    Given,
+    Known,
+    Same,
+    Shape,
+    Sought,
+    Step,
+    Take,
+    Typed,
+    Unused,
+)
 from policies.polar.values import kind
 
 
@@ -57,13 +69,16 @@ def enter(clause: Clause, shape: Shape) -> Entry | None:
 
 
 class _Meeting:
-    """Unifies the head of a clause with the forms of a shape."""
+    """Unifies the head of a clause with the forms of a shape.
+
+    `values` is what variables turn out to be: a constant, or another variable.
+    """
 
     def __init__(self, clause: Clause, shape: Shape) -> None:
         self.clause = clause
         self.shape = shape
         self.slots = list(clause.slots)
-        self.values: dict[int, Const] = {}
+        self.values: dict[int, Const | Ref] = {}
         self.taken: dict[int, int] = {}
         self.steps: list[Step] = []
 
@@ -73,9 +88,10 @@ class _Meeting:
             if not self._meet(place, self._valued(arg), form):
                 return None
         parts = [substituted(part, self._valued) for part in self.clause.parts]
-        left = [part for part in parts if settled(part) is None]
         if any(settled(part) is False for part in parts):
             return None
+        # A comparison that is settled stays: a proof shows it.
+        left = [part for part in parts if settled(part) is None or isinstance(part, Comparison)]
         head = tuple(map(self._valued, self.clause.head))
         return Entry(
             self.clause,
@@ -88,41 +104,59 @@ class _Meeting:
         )
 
     def _valued(self, arg: Arg) -> Arg:
-        return self.values.get(arg.number, arg) if isinstance(arg, Ref) else arg
+        while isinstance(arg, Ref) and arg.number in self.values:
+            arg = self.values[arg.number]
+        return arg
 
     def _meet(self, place: int, arg: Arg, form: Form) -> bool:
-        match arg:
-            case Const():
-                return self._meet_value(place, arg, form)
-            case Ref():
-                return self._meet_variable(place, arg, form)
-            case Clock():
-                raise TypeError(arg)  # clauses have no clock in their heads
+        match arg, form:
+            case _, Same(earlier):
+                return self._unify(arg, self._valued(self.clause.head[earlier]))
+            case Const(value), Known(known):
+                return value == known
+            case Const(value), Given(types) | Sought(types) | Unused(types):
+                if isinstance(form, Given):
+                    self.steps.append(Equal(place, arg))
+                return kind(value) in types
+            case Ref(), Known(value):
+                return self._unify(arg, Const(value))
+            case Ref(), Given(types):
+                return self._take(place, arg, types)
+            case Ref(), Sought(types) | Unused(types):
+                return self._narrow(arg, types)
+        raise TypeError(arg)  # clauses have no clock in their heads
 
-    def _meet_variable(self, place: int, arg: Ref, form: Form) -> bool:
+    def _narrow(self, arg: Ref, types: frozenset[str]) -> bool:
         slot = self.slots[arg.number]
-        offered = frozenset({kind(form.value)}) if isinstance(form, Known) else form.types
-        self.slots[arg.number] = Slot(slot.name, slot.types & offered)
-        if isinstance(form, Known):
-            self.values[arg.number] = Const(form.value)
-            if arg.number in self.taken:
-                self.steps.append(Equal(self.taken[arg.number], Const(form.value)))
-        elif isinstance(form, Given):
-            self._take(place, arg, guarded=not offered <= slot.types)
-        return bool(slot.types & offered)
+        self.slots[arg.number] = Slot(slot.name, slot.types & types)
+        return bool(slot.types & types)
 
-    def _meet_value(self, place: int, arg: Const, form: Form) -> bool:
-        if isinstance(form, Known):
-            return arg.value == form.value
-        if isinstance(form, Given):
-            self.steps.append(Equal(place, arg))
-        return kind(arg.value) in form.types
-
-    def _take(self, place: int, arg: Ref, *, guarded: bool) -> None:
+    def _take(self, place: int, arg: Ref, types: frozenset[str]) -> bool:
+        guarded = not types <= self.slots[arg.number].types
+        met = self._narrow(arg, types)
         if arg.number in self.taken:
             self.steps.append(Equal(place, arg))
-            return
+            return met
         self.taken[arg.number] = place
         self.steps.append(Take(arg.number, place))
         if guarded:
             self.steps.append(Typed(arg.number, self.slots[arg.number].types))
+        return met
+
+    def _unify(self, one: Arg, other: Arg) -> bool:
+        """Make *one* and *other*, arguments of the head, the same."""
+        if one == other:
+            return True
+        if isinstance(other, Ref) and (isinstance(one, Const) or other.number not in self.taken):
+            one, other = other, one
+        if not isinstance(one, Ref):
+            return False
+        if one.number in self.taken:
+            self.steps.append(Equal(self.taken[one.number], other))
+        if isinstance(other, Ref):
+            self.values[one.number] = other
+            return self._narrow(other, self.slots[one.number].types)
+        if not isinstance(other, Const):
+            raise TypeError(other)
+        self.values[one.number] = other
+        return kind(other.value) in self.slots[one.number].types

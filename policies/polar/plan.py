@@ -41,7 +41,14 @@ class Unused:
     types: frozenset[str]
 
 
-Form = Known | Given | Sought | Unused
+@dataclass(frozen=True, slots=True)
+class Same:
+    """The same value, whichever it is, as at the earlier *place*, where one is sought."""
+
+    place: int
+
+
+Form = Known | Given | Sought | Unused | Same
 
 
 class Shape(NamedTuple):
@@ -125,8 +132,14 @@ class Ask:
     atom: Atom
     shape: Shape
     binds: tuple[tuple[int, int], ...] = ()
-    repeats: tuple[tuple[int, int], ...] = ()
     shown: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """Go on if *variable*, of which "anything" held so far, got a value of that very type."""
+
+    variable: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +181,7 @@ class Split:
     bound: Plan
 
 
-Step = Equal | Typed | Take | Lookup | Scan | First | Ask | Compare | Among | Choose | Stuck
+Step = Equal | Typed | Take | Lookup | Scan | First | Alike | Ask | Compare | Among | Choose | Stuck
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from policies.polar.clauses import (
 from policies.polar.entry import Entry, enter
 from policies.polar.modes import NOWHERE, Modes
 from policies.polar.plan import (
+    Alike,
     Among,
     Ask,
     Choose,
@@ -36,6 +37,7 @@ from policies.polar.plan import (
     Known,
     Lookup,
     Plan,
+    Same,
     Scan,
     Shape,
     Sought,
@@ -114,6 +116,7 @@ class _Ordering:
     entry: Entry
     bound: set[int]
     shown: set[int] = field(default_factory=set)
+    wild: frozenset[int] = frozenset()
     splits: int = 0
 
     def plan(self, left: Iterable[int], steps: Sequence[Step]) -> Plan:
@@ -131,6 +134,7 @@ class _Ordering:
             fresh = refs_of(args_of(self.entry.parts[part])) - self.bound
             self.shown.update(fresh & self.entry.loose)
             self.bound.update(fresh - self.entry.loose)
+            taken += [Alike(variable) for variable in sorted(fresh & self.wild)]
             if open_:
                 return self.finished(taken, self.split(sorted(open_), waiting))
         return self.finished(taken, None)
@@ -145,18 +149,20 @@ class _Ordering:
     def split(self, variables: Sequence[int], waiting: Sequence[int]) -> Split:
         first, *others = variables
 
-        def rest(bound: set[int]) -> Plan:
-            ordering = replace(self, bound=bound, shown=set(self.shown), splits=self.splits + 1)
+        def rest(bound: set[int], wild: frozenset[int]) -> Plan:
+            ordering = replace(
+                self, bound=bound, shown=set(self.shown), wild=wild, splits=self.splits + 1
+            )
             if others:
                 return ordering.finished((), ordering.split(others, waiting))
             return ordering.plan(waiting, ())
 
         if self.splits < _MAX_SPLITS:
-            wild = rest(self.bound - {first})
+            wild = rest(self.bound - {first}, self.wild | {first})
         else:
             # Each split doubles the code. Past this many, "anything" stays unanswered.
             wild = self.finished([Stuck(0)], None)
-        return Split(first, wild, bound=rest(set(self.bound)))
+        return Split(first, wild, bound=rest(set(self.bound), self.wild - {first}))
 
     def _left_open(self, number: int) -> set[int]:
         """Return the unbound variables that this condition may answer with anything at all."""
@@ -246,17 +252,15 @@ class _Ordering:
 
     def _ask(self, number: int, atom: Atom) -> Step:
         binds, repeats = self._fresh(atom.args)
-        open_ = self.planner.modes.open[atom.predicate]
-        if any(place in open_ for _, place in repeats):
-            # One unbound variable twice where answers may be open has no finite answer.
-            return Stuck(number)
+        first = dict(binds)
+        again = {place: Same(first[variable]) for variable, place in repeats}
+        forms = [again.get(place) or self._form(arg) for place, arg in enumerate(atom.args)]
         loose = self.entry.loose
-        shape = Shape(atom.predicate, tuple(map(self._form, atom.args)))
         wanted = tuple(pair for pair in binds if pair[0] not in loose)
         shown = tuple(
             pair for pair in binds if pair[0] in loose and Ref(pair[0]) in self.entry.head
         )
-        return Ask(number, atom, shape, wanted, repeats, shown)
+        return Ask(number, atom, Shape(atom.predicate, tuple(forms)), wanted, shown)
 
     def _form(self, arg: Arg) -> Form:
         match arg:

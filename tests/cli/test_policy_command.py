@@ -81,7 +81,7 @@ def test_a_process_ends_with_the_code_of_the_command(
     policy = written(tmp_path / "a.polar", TYPES)
     facts = written(tmp_path / "facts", many_facts(3))
     name, *rest = args
-    given = ["--facts", facts] if name in {"query", "explain"} else []
+    given: list[str | Path] = ["--facts", facts] if name in {"query", "explain"} else []
 
     ran = run_process("policy", name, policy, *rest, *given)
 

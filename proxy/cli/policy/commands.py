@@ -70,7 +70,7 @@ def check(
 
 
 @app.command(name="test")
-def run_tests(  # noqa: PLR0913  one for each option
+def run_tests(
     paths: Paths,
     *,
     only: Annotated[
@@ -114,7 +114,7 @@ def run_tests(  # noqa: PLR0913  one for each option
 
 
 @app.command()
-def query(  # noqa: PLR0913  one for each option
+def query(
     paths: Paths,
     goal: Goal,
     *,
@@ -142,7 +142,7 @@ def query(  # noqa: PLR0913  one for each option
 
 
 @app.command()
-def explain(  # noqa: PLR0913  one for each option
+def explain(
     paths: Paths,
     goal: Goal,
     *,
@@ -200,7 +200,7 @@ def fmt(
 
 
 @app.command()
-def diff(  # noqa: PLR0913  one for each option
+def diff(
     old: Annotated[Path, typer.Argument(metavar="OLD", help="The policy as it was.")],
     new: Annotated[Path, typer.Argument(metavar="NEW", help="The policy as it would be.")],
     *,
@@ -218,9 +218,10 @@ def diff(  # noqa: PLR0913  one for each option
     """Tell whose access changes from one policy to another.
 
     Asked are all actors and resources that the facts or the policies name, and one of each type
-    that nobody names. Facts of single calls (claims, times, addresses) hold as --facts says.
-    'sometimes' is access that rules grant for some arguments of a call only; a change between two
-    such conditions is not seen.
+    that nobody names. A client of which the facts do not say for whom it acts is taken to act
+    alone; other facts of single calls (claims, times, addresses) hold as --facts says. 'sometimes'
+    is access that rules grant for some arguments of a call only; a change between two such
+    conditions is not seen.
 
     Exit code 0, or 1 on a change that --fail-on names, or 2 if a file cannot be used.
 

@@ -16,6 +16,8 @@ from policies.model import Answer, Anything, Entity
 # Wide enough that nothing is folded or cut where another program reads the lines.
 _UNFOLDED = 100_000
 
+_PIECE = 16_384
+
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
@@ -64,7 +66,10 @@ def print_columns(console: Console, rows: Sequence[Sequence[Text]]) -> None:
 
 def print_json(document: Mapping[str, object]) -> None:
     """Write *document* to stdout: ASCII only, so that no text in it can steer a terminal."""
-    sys.stdout.write(json.dumps(document, indent=2) + "\n")
+    text = json.dumps(document, indent=2) + "\n"
+    # In pieces, for an unbuffered stdout whose reader goes away takes a part and says nothing.
+    for start in range(0, len(text), _PIECE):
+        sys.stdout.write(text[start : start + _PIECE])
 
 
 def visible(text: str) -> str:

@@ -33,7 +33,7 @@ _MOST_RULES = 3
 _SECONDS_WITHOUT_A_BAR = 0.5
 
 
-def run(  # noqa: PLR0913  one for each option
+def run(
     old: Path,
     new: Path,
     *,

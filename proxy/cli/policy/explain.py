@@ -21,7 +21,7 @@ from proxy.cli.policy.trees import claim_text, miss_tree, proof_tree
 Explained = tuple[Found, Proof]
 
 
-def run(  # noqa: PLR0913  one for each option
+def run(
     paths: Sequence[Path],
     text: str,
     *,

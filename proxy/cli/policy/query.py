@@ -17,7 +17,7 @@ from proxy.cli.policy.goals import PATIENCE, Goal, answers, read_goal
 from proxy.cli.policy.inputs import compiled, find_policy, load_facts
 
 
-def run(  # noqa: PLR0913  one for each option
+def run(
     paths: Sequence[Path],
     text: str,
     *,

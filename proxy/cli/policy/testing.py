@@ -26,7 +26,7 @@ from proxy.cli.policy.goals import PATIENCE
 from proxy.cli.policy.inputs import InputError, PolicyFiles, compiled, find_policy
 
 
-def run(  # noqa: PLR0913  one for each option
+def run(
     paths: Sequence[Path],
     *,
     only: str | None,
