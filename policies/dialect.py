@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from policies.arguments import COMPLEMENTS, key_problem, pattern_problem
@@ -17,6 +18,9 @@ from policies.polar.values import name_of
 from policies.vocabulary import ACTIONS, STORED, SUPPLIED
 
 Clauses = Mapping[str, tuple[Clause, ...]]
+
+_LOOKS_SPECIAL = re.compile(r"\[.+\]|\{.+\}|\?$|\?[^\w=&]")
+"""What other pattern languages would read as a class, a choice or any one character."""
 
 
 def read_policy(sources: Mapping[str, str | bytes], *, portable: bool = True) -> Program:
@@ -50,10 +54,19 @@ def _check_test(clause: Clause, atom: Atom, clauses: Clauses) -> Iterator[Proble
         return
     pattern = rest[0]
     if isinstance(pattern, Const):
-        if problem := pattern_problem(name, str(pattern.value)):
-            yield Problem("bad-pattern", problem, atom.span, text=str(pattern.value))
+        yield from _check_pattern(name, atom, str(pattern.value))
     elif stored_pattern(clause, pattern, resource, clauses) is None:
         yield _unbound_pattern(clause, atom, pattern)
+
+
+def _check_pattern(name: str, atom: Atom, pattern: str) -> Iterator[Problem]:
+    if problem := pattern_problem(name, pattern):
+        yield Problem("bad-pattern", problem, atom.span, text=pattern)
+    elif name in {"argument_matches", "argument_not_matches"} and _LOOKS_SPECIAL.search(pattern):
+        message = (
+            "only `*` and `**` are special in a pattern; `?`, `[` and `{` stand for themselves."
+        )
+        yield _warning("literal-character", message, atom.span, "", pattern)
 
 
 def _negated(name: str, atom: Atom) -> Problem:
@@ -100,16 +113,16 @@ def _check_actions(clauses: Clauses) -> Iterator[Problem]:
 
 def _check_stored(clauses: Clauses, modules: Sequence[Module]) -> Iterator[Problem]:
     """Warn of facts that look like a slip of the pen: not of the vocabulary, declared or tested."""
-    declared = set(_named(modules)) | {name_of(key) for key in clauses}
-    known = STORED | {name_of(key) for key in SUPPLIED} | declared
+    facts = STORED | {name_of(key) for key in SUPPLIED} | set(_named(modules))
+    derived = {name_of(key) for key in clauses}
     for alternatives in clauses.values():
         for clause in alternatives:
             for part in clause.parts:
                 if not isinstance(part, Atom):
                     continue
                 name = name_of(part.predicate)
-                hint = did_you_mean(name, known)
-                if name not in known and (hint or part.negated):
+                hint = did_you_mean(name, facts)
+                if name not in facts | derived and (hint or part.negated):
                     message = f"nothing declares the fact `{name}`, and no test states one."
                     yield _warning("unknown-fact", message, part.span, hint, name)
 

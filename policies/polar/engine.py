@@ -142,24 +142,32 @@ class Engine:
         `Anything(type)` stands where all values of the type do. An answer that another one covers
         is left out.
         """
-        key = key_of(predicate, len(args))
-        asked = [arg if isinstance(arg, Free) else held(arg) for arg in args]
-        found = self.rows(self.question(own, now), key, asked)
-        return [tuple(map(told, row)) for row in _widest(found)]
+        return [row for row, _ in self.explain(predicate, args, own, now)]
 
-    def rows(self, question: Question, key: str, args: Sequence[Held | Free]) -> list[Row]:
-        """Return the whole rows of predicate *key* (`name/arity`) that agree with *args*."""
-        found = self._answers(question, key, args)
-        sought = {
-            place: n for n, place in enumerate(p for p, a in enumerate(args) if isinstance(a, Free))
-        }
-        return [
-            tuple(
-                values[sought[place]] if isinstance(arg, Free) else arg
-                for place, arg in enumerate(args)
-            )
-            for values in found
-        ]
+    def explain(
+        self,
+        predicate: str,
+        args: Sequence[Value | Free],
+        own: Overlay | None = None,
+        now: int | None = None,
+    ) -> list[tuple[tuple[Answer, ...], Ruling]]:
+        """Return what `query` does, each answer with its ruling, from which a proof is had."""
+        question = self.question(own, now)
+        asked = [arg if isinstance(arg, Free) else held(arg) for arg in args]
+        found = self.rows(question, key_of(predicate, len(args)), asked)
+        origin = partial(self._origin, question.over)
+        return [(tuple(map(told, row)), Ruling(found[row], origin)) for row in _widest(found)]
+
+    def rows(self, question: Question, key: str, args: Sequence[Held | Free]) -> dict[Row, Node]:
+        """Return the rows of predicate *key* (`name/arity`) that agree with *args*, and why."""
+        sought = [place for place, arg in enumerate(args) if isinstance(arg, Free)]
+        rows = {}
+        for values, node in self._answers(question, key, args).items():
+            row: list[Any] = list(args)
+            for place, value in zip(sought, values, strict=True):
+                row[place] = value
+            rows[tuple(row)] = node
+        return rows
 
     def resources(
         self, actor: Entity, action: str, type_: str, own: Overlay | None = None,
@@ -262,8 +270,9 @@ def _with_stated(table: Table, stated: Mapping[Row, str] | None) -> Table:
     return table
 
 
-def _widest(found: Sequence[Row]) -> list[Row]:
+def _widest(found: Iterable[Row]) -> list[Row]:
     """Return the answers that no other answer with `Anything` in it covers."""
+    found = list(found)
     open_ = [values for values in found if any(isinstance(value, Anything) for value in values)]
     return [
         values

@@ -128,17 +128,16 @@ class _Study:
             goals.append(_ALLOW)
         rivals = ((goal, rival) for goal in goals for rival in self.derived[goal])
         met = {
-            (goal, types): None
+            (goal, values): None
             for goal, rival in rivals
             if _is_written(rival)
             and rival.rule is not clause.rule
-            and (types := _common(clause, rival))
+            and (values := _common(clause, rival)) is not None
         }
-        found = (self._holds(clause, limit, goal, types) for goal, types in met)
+        found = (self._holds(clause, limit, goal, values) for goal, values in met)
         return next((rule for rule in found if rule), None)
 
-    def _holds(self, clause: Clause, limit: Part, goal: str, types: tuple[str, ...]) -> str | None:
-        values = [_stand_in(number, type_) for number, type_ in enumerate(types)]
+    def _holds(self, clause: Clause, limit: Part, goal: str, values: Row) -> str | None:
         frozen = [
             (_as_fact(part).predicate, tuple(_value(arg, values) for arg in args_of(part)))
             for part in clause.parts
@@ -189,16 +188,25 @@ def _is_written(clause: Clause) -> bool:
     return clause.rule is not None and clause.rule.span != NOWHERE
 
 
-def _common(clause: Clause, rival: Clause) -> tuple[str, ...] | None:
-    """Return a type for each variable of *clause*, such that its head meets that of *rival*."""
+def _common(clause: Clause, rival: Clause) -> Row | None:
+    """Return values for the variables of *clause* such that its head meets that of *rival*.
+
+    They are stand-ins, but for a string that *rival* names: where it is about one action, the
+    limit on all actions is lifted for that one.
+    """
     types = [slot.types for slot in clause.slots]
+    named: dict[int, Held] = {}
     for arg, other in zip(clause.head, rival.head, strict=True):
         accepted = _accepted(rival, other)
         if isinstance(arg, Ref):
             types[arg.number] &= accepted
+            if isinstance(other, Const) and isinstance(other.value, str):
+                named[arg.number] = other.value
         elif isinstance(arg, Const) and kind(arg.value) not in accepted:
             return None
-    return tuple(map(min, types)) if all(types) else None
+    if not all(types):
+        return None
+    return tuple(named.get(n, _stand_in(n, min(allowed))) for n, allowed in enumerate(types))
 
 
 def _accepted(clause: Clause, arg: Arg) -> frozenset[str]:

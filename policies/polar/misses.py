@@ -27,6 +27,7 @@ from policies.polar.clauses import (
 )
 from policies.polar.engine import Engine, Free
 from policies.polar.runtime import Overlay, Question, UnboundedError, UndecidedError
+from policies.polar.source import DEFAULT
 from policies.polar.values import Held, Row, fact, held, key_of, kind, name_of
 
 _MAX_WORK = 400
@@ -56,15 +57,16 @@ class _Attempt:
         return _Attempt((clause.source, *self.rules), self.failed, self.satisfied)
 
     def within(self, condition: str) -> _Attempt:
+        if condition.startswith(f"{DEFAULT}:"):
+            return self
         failed = tuple(one._replace(conditions=(condition, *one.conditions)) for one in self.failed)
         return _Attempt(self.rules, failed, self.satisfied)
 
     def joined(self, other: _Attempt) -> _Attempt:
-        return _Attempt(
-            (*self.rules, *other.rules),
-            (*self.failed, *other.failed),
-            self.satisfied + other.satisfied,
-        )
+        known = {(one.kind, one.claim) for one in self.failed}
+        more = tuple(one for one in other.failed if (one.kind, one.claim) not in known)
+        rules = (*self.rules, *other.rules)
+        return _Attempt(rules, (*self.failed, *more), self.satisfied + other.satisfied)
 
 
 def nearest_misses(

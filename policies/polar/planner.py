@@ -123,15 +123,19 @@ class _Ordering:
         """Return the plan that takes *steps* and then the conditions *left*."""
         waiting, taken = list(left), list(steps)
         while waiting:
-            ranked = [(rank, part) for part in waiting if (rank := self._rank(part)) is not None]
+            ranked = [
+                (rank, len(self._unbound(part)), part)
+                for part in waiting
+                if (rank := self._rank(part)) is not None
+            ]
             if not ranked:
                 taken.append(Stuck(waiting[0]))
                 break
-            part = min(ranked)[1]
+            part = min(ranked)[-1]
             waiting.remove(part)
             taken += self._steps(part)
             open_ = self._left_open(part)
-            fresh = refs_of(args_of(self.entry.parts[part])) - self.bound
+            fresh = self._unbound(part)
             self.shown.update(fresh & self.entry.loose)
             self.bound.update(fresh - self.entry.loose)
             taken += [Alike(variable) for variable in sorted(fresh & self.wild)]
@@ -172,9 +176,12 @@ class _Ordering:
         places = self.planner.modes.open.get(part.predicate, NOWHERE)
         return refs_of(part.args[place] for place in places) - self.bound - self.entry.loose
 
+    def _unbound(self, number: int) -> set[int]:
+        return refs_of(args_of(self.entry.parts[number])) - self.bound
+
     def _rank(self, number: int) -> _Rank | None:
         part = self.entry.parts[number]
-        unbound = refs_of(args_of(part)) - self.bound
+        unbound = self._unbound(number)
         match part:
             case Comparison():
                 return None if unbound else _Rank.FILTER

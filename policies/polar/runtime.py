@@ -38,6 +38,12 @@ class BudgetExceededError(UndecidedError):
 class UnboundedError(UndecidedError):
     """The answers cannot be listed: nothing but a negation or comparison restricts a value."""
 
+    def __init__(self) -> None:
+        super().__init__(
+            "its answers cannot be listed, because a rule restricts a value only by a negation or "
+            "a comparison; ask about one value, or add a condition that binds it"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 
 from policies.model import (
     Answer,
-    Anything,
-    Entity,
     Fact,
     Failure,
     FailureKind,
@@ -45,7 +43,7 @@ from policies.polar.syntax import (
     Rule,
     Variable,
 )
-from policies.polar.values import Row, held, key_of, told
+from policies.polar.values import Row, held, told
 
 _MOST_SHOWN = 20
 _MISSES_SHOWN = 3
@@ -166,10 +164,13 @@ class _Run:
 
     def _failure(self, assertion: Assertion, goal: _Goal, own: Overlay) -> Sequence[str]:
         """Return what is wrong: a sentence, then details; nothing if the assertion is true."""
-        if not _is_known(self.engine.program, goal):
-            return (f"`{goal}` asks for a predicate that no rule, fact or declaration names.",)
-        rows = [row for row in self._rows(goal, own) if binding_of(goal.names, row) is not None]
-        proofs = [self._proof(goal, row, own) for row in rows]
+        found = [
+            (row, ruling.proof)
+            for row, ruling in self.engine.explain(goal.predicate, goal.args, own, self.now)
+            if binding_of(goal.names, row) is not None
+        ]
+        rows = [row for row, _ in found]
+        proofs = [proof for _, proof in found if proof]
         for proof in proofs:
             steps = (step for step in proof.steps if step.kind is StepKind.RULE)
             self.proved.update((step.source, step.claim) for step in steps)
@@ -183,19 +184,9 @@ class _Run:
             return ()
         return () if rows else self._held_not(goal, own)
 
-    def _rows(self, goal: _Goal, own: Overlay) -> list[tuple[Answer, ...]]:
-        return self.engine.query(goal.predicate, goal.args, own, self.now)
-
-    def _proof(self, goal: _Goal, row: Iterable[Answer], own: Overlay) -> Proof:
-        args = [_some(value) if isinstance(value, Anything) else value for value in row]
-        proof = self.engine.holds(goal.predicate, args, own, self.now).proof
-        return proof or Proof(())
-
     def _differing(
         self, assertion: Assertion, goal: _Goal, rows: Iterable[Sequence[Answer]]
     ) -> Sequence[str]:
-        if assertion.negated:
-            return (f"`assert_not {goal}` cannot take `iff`; write `assert` and list the answers.",)
         bindings = [binding_of(goal.names, row) for row in rows]
         found = {tuple(binding.values()) for binding in bindings if binding is not None}
         try:
@@ -261,18 +252,6 @@ def _setup(program: Program, test: PolicyTest) -> Iterator[tuple[Fact, str]]:
     for step in test.setup:
         calls = (step,) if isinstance(step, Call) else program.fixtures[step.name].facts
         yield from ((ground_fact(call), str(call.span)) for call in calls)
-
-
-def _is_known(program: Program, goal: _Goal) -> bool:
-    # A misspelt predicate never holds, so `assert_not` would be true of it and show nothing.
-    key = key_of(goal.predicate, len(goal.args))
-    return key in program.clauses or key in program.stated or key in program.schema.signatures
-
-
-def _some(value: Anything) -> Value:
-    """Return a value of the type, since what holds for all of them holds for it."""
-    primitives: dict[str, Value] = {"String": "any", "Integer": 0, "Boolean": True}
-    return primitives.get(value.type, Entity(value.type, "any"))
 
 
 def _written(program: Program) -> list[Rule]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from typing import Annotated
 
 import typer
@@ -42,14 +43,17 @@ def northgate(
 def main() -> None:
     """Run the command that the arguments name, and end the process.
 
-    Exit codes: 0 good, 1 the answer is no, 2 wrong usage or unusable input, 130 interrupted, 141
-    the reader of the output went away.
+    Exit codes: 0 good, 1 the answer is no, 2 wrong usage, unusable input or a fault of ours, 130
+    interrupted, 141 the reader of the output went away.
     """
     streams.accept_any_text()
     try:
         app(prog_name="northgate")
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception:  # noqa: BLE001  whatever it is, it must not pass for the answer no
+        traceback.print_exc()
+        sys.exit(2)
     finally:
         streams.flush()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from policies.bundle import load, read_sources
 from tests.cli.running import TYPES, run, written
 
 WARNED = TYPES + 'allow(c: Client, "call", t: Tool) if has_role(c, "callr", t);\n'
@@ -29,6 +30,23 @@ def test_the_files_of_all_paths_make_up_one_policy(tmp_path: Path) -> None:
 
     assert ran.code == 0
     assert ran.out.startswith("2 files, 3 rules, 0 tests; version ")
+
+
+def test_a_file_that_is_named_twice_is_read_once(tmp_path: Path) -> None:
+    path = written(tmp_path / "types.polar", TYPES)
+
+    once, twice = run("check", tmp_path), run("check", tmp_path, path)
+
+    assert once.code == 0
+    assert once.out == twice.out
+
+
+def test_the_version_is_the_one_that_a_bundle_of_the_directory_has(tmp_path: Path) -> None:
+    written(tmp_path / "deep" / "types.polar", TYPES)
+
+    version = load(read_sources([tmp_path])).version
+
+    assert run("check", tmp_path, "--json").document["version"] == version
 
 
 def test_the_version_does_not_depend_on_where_the_files_lie(tmp_path: Path) -> None:
@@ -205,3 +223,31 @@ def test_a_document_tells_of_input_that_cannot_be_used(tmp_path: Path) -> None:
     (error,) = ran.document["errors"]
     assert (error["code"], error["file"], error["line"]) == ("unusable-input", "", 0)
     assert "nowhere.polar" in error["message"]
+
+
+def test_names_are_compared_with_what_servers_offer(tmp_path: Path) -> None:
+    policy = tmp_path / "p.polar"
+    policy.write_text(
+        'actor Client {} resource Tool { permissions = ["call"]; }\n'
+        'has_permission(c: Client, "call", Tool{"pay__refnd"}) if has_tag(c, "payer");\n'
+    )
+    offers = tmp_path / "offers.json"
+    offers.write_text('{"tools": {"pay__refund": {}}}')
+
+    ran = run("check", policy, "--offers", offers)
+
+    assert ran.code == 0
+    assert ":2:1: warning[unknown-tool]: no tool `pay__refnd` is registered." in ran.out
+    assert "Did you mean `pay__refund`?" in ran.out
+
+
+def test_a_file_of_offers_that_says_something_else_is_refused(tmp_path: Path) -> None:
+    policy = tmp_path / "p.polar"
+    policy.write_text('actor Client {} resource Tool { permissions = ["call"]; }\n')
+    offers = tmp_path / "offers.json"
+    offers.write_text('["pay__refund"]')
+
+    ran = run("check", policy, "--offers", offers)
+
+    assert ran.code == 2
+    assert "does not list what servers offer" in ran.err

@@ -158,33 +158,53 @@ def test_a_reader_that_goes_away_is_no_reason_to_complain(
     assert (process.returncode, complaint) == (141, b"")
 
 
+FAULTY = """\
+import sys
+from proxy.cli.main import app, main
+
+@app.command()
+def fail():
+    raise RuntimeError("a fault of ours")
+
+sys.argv[1:] = ["fail"]
+main()
+"""
+
+
+def test_a_fault_of_ours_does_not_pass_for_the_answer_no() -> None:
+    done = subprocess.run(  # noqa: S603  this interpreter and the text above
+        [sys.executable, "-c", FAULTY], capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith("RuntimeError: a fault of ours\n")
+
+
 INTERRUPTIBLE = """\
 import signal, sys
 from proxy.cli.main import main
 # Whoever runs the tests may ignore interrupts, and their children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-sys.argv[1:] = ["policy", "fmt", "-"]
 main()
 """
 
 
-def test_an_interrupt_ends_the_command_without_a_word() -> None:
+def test_an_interrupt_ends_the_command_without_a_word(tmp_path: Path) -> None:
+    policy = written(tmp_path / "a.polar", TYPES)
+    facts = written(tmp_path / "facts", many_facts(4000))
+    args = ["policy", "query", str(policy), "allow(c, a, t)", "--facts", str(facts)]
+
     with subprocess.Popen(  # noqa: S603  this interpreter and the text above
-        [sys.executable, "-c", INTERRUPTIBLE],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        [sys.executable, "-c", INTERRUPTIBLE, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
-        try:
-            assert process.stdin is not None
-            # More than a pipe holds: once this returns, the command is reading, and so running.
-            process.stdin.write(b"#" * 1_000_000)
-            process.send_signal(signal.SIGINT)
-            assert process.wait(timeout=30) == 130
-            assert process.stderr is not None
-            assert process.stderr.read() == b""
-        finally:
-            process.kill()
+        assert process.stdout is not None
+        # There is more to come than a pipe holds, so the command cannot have ended.
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        shown, complaint = process.communicate(timeout=60)
+
+    assert (process.returncode, complaint) == (130, b"")
+    assert len(shown.splitlines()) < 8000
 
 
 def test_text_that_the_encoding_lacks_is_spelt_out(tmp_path: Path) -> None:

@@ -46,6 +46,13 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
     assert target.read_text() == NEAT
 
 
+def test_files_of_one_name_in_several_directories_are_all_laid_out(tmp_path: Path) -> None:
+    paths = [written(tmp_path / place / "a.polar", UGLY) for place in ("here", "there")]
+
+    assert run("fmt", *paths).lines[-1] == "2 files changed, 0 unchanged"
+    assert [path.read_text() for path in paths] == [NEAT, NEAT]
+
+
 def test_check_names_what_would_change_and_changes_nothing(tmp_path: Path) -> None:
     ugly = written(tmp_path / "a.polar", UGLY)
     written(tmp_path / "b.polar", NEAT)

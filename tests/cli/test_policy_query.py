@@ -129,13 +129,13 @@ def test_facts_that_do_not_parse_are_an_error_with_a_place(tmp_path: Path) -> No
     assert f"{facts}:1:" in ran.err
 
 
-def test_a_question_without_end_is_undecided_and_no_denial(tmp_path: Path) -> None:
+def test_answers_that_cannot_be_listed_are_no_denial(tmp_path: Path) -> None:
     text = TYPES + "fine(c: Client) if not bad(c);\n"
 
     ran = ask(tmp_path, "fine(c)", text=text)
 
     assert (ran.code, ran.out) == (2, "")
-    assert "cannot be decided" in ran.err
+    assert "its answers cannot be listed, because a rule restricts a value only" in ran.err
 
 
 def test_the_document_holds_bindings_as_values(tmp_path: Path) -> None:

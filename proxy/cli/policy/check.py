@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.text import Text
 
 from policies.bundle import BundleError, load
+from policies.catalogue import compare
 from policies.demands import Demands
-from policies.dialect import read_policy
 from policies.model import Anything, Entity
 from policies.polar.program import Program
 from policies.polar.source import PolicyError, Problem, Severity
@@ -20,12 +20,17 @@ from policies.vocabulary import ACTIONS
 from proxy.cli.policy import console, problems
 from proxy.cli.policy.console import as_json, counted, visible
 from proxy.cli.policy.endings import Code
-from proxy.cli.policy.inputs import PolicyFiles, find_policy, placeless
+from proxy.cli.policy.inputs import PolicyFiles, find_policy, placeless, read_offers
 
 
-def run(paths: Sequence[Path], *, portable: bool, strict: bool, json: bool) -> int:
+def run(
+    paths: Sequence[Path], *, portable: bool, strict: bool, offers: Path | None, json: bool
+) -> int:
     files = find_policy(paths)
+    catalogue = read_offers(offers) if offers else None
     program, found = _checked(files, portable=portable)
+    if program is not None and catalogue is not None:
+        found = (*found, *compare(program, catalogue))
     failed = program is None or (strict and bool(found))
     if json:
         console.print_json(_document(files, program, found, ok=not failed))
@@ -40,8 +45,7 @@ def run(paths: Sequence[Path], *, portable: bool, strict: bool, json: bool) -> i
 
 def _checked(files: PolicyFiles, *, portable: bool) -> tuple[Program | None, tuple[Problem, ...]]:
     try:
-        program = read_policy(files.sources, portable=portable)
-        load(files.sources, portable=portable, tested=False)
+        program = load(files.sources, portable=portable, tested=False).program
     except PolicyError as error:
         return None, error.problems
     except BundleError as error:

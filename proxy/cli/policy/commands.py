@@ -54,9 +54,16 @@ def check(
     *,
     portable: Portable = True,
     strict: Annotated[bool, typer.Option("--strict", help="Let warnings fail.")] = False,
+    offers: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="What the servers offer, to compare names with."),
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Parse and check files that together make up one policy.
+
+    --offers FILE holds {"servers": [id], "tools": {id: input schema}, "prompts": {id: [argument]}};
+    a server, tool, prompt or argument that the policy names and FILE does not have is a warning.
 
     Exit code 0 if it may be used, 1 if it has errors, 2 if a file cannot be read.
 
@@ -66,7 +73,10 @@ def check(
     """
     from proxy.cli.policy import check as command
 
-    _run(lambda: command.run(paths, portable=portable, strict=strict, json=json), json=json)
+    _run(
+        lambda: command.run(paths, portable=portable, strict=strict, offers=offers, json=json),
+        json=json,
+    )
 
 
 @app.command(name="test")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.text import Text
 
-from policies.model import Anything, Entity, Fact, Failure, Miss, Proof, Step, Value, written
+from policies.model import Fact, Failure, Miss, Proof, Step, written
 from policies.polar.engine import Engine
 from policies.polar.misses import nearest_misses
 from proxy.cli.policy import console
@@ -36,7 +36,7 @@ def run(
     goal = read_goal(text, program, moment)
     engine = Engine(program, load_facts(facts, program), PATIENCE)
     explained = [
-        (found, _proof(goal, found, engine, moment)) for found in answers(goal, engine, moment)
+        (found, found.ruling.proof or Proof(())) for found in answers(goal, engine, moment)
     ]
     misses = []
     if not explained:
@@ -48,35 +48,6 @@ def run(
     else:
         _print_misses(goal, misses)
     return Code.GOOD if explained else Code.NO
-
-
-def _proof(goal: Goal, found: Found, engine: Engine, now: int) -> Proof:
-    """Return why *found* holds; of an answer that leaves a value open, why it holds of any one."""
-    args = [_example(value) if isinstance(value, Anything) else value for value in found.row]
-    proof = engine.holds(goal.predicate, args, now=now).proof
-    return Proof(tuple(map(_reopened, proof.steps))) if proof else Proof(())
-
-
-_ANYONE = "\0any"
-"""The id of an entity, and a string, that no fact names."""
-
-
-def _example(open_: Anything) -> Value:
-    primitives: dict[str, Value] = {"String": _ANYONE, "Integer": 0, "Boolean": True}
-    return primitives.get(open_.type, Entity(open_.type, _ANYONE))
-
-
-def _reopened(step: Step) -> Step:
-    """Return *step* with `any Type` where an example stood for it."""
-    args = tuple(
-        Anything(arg.type)
-        if isinstance(arg, Entity) and arg.id == _ANYONE
-        else Anything("String")
-        if arg == _ANYONE
-        else arg
-        for arg in step.claim.args
-    )
-    return Step(step.kind, Fact(step.claim.predicate, args), step.source, step.premises)
 
 
 def _print_proofs(goal: Goal, explained: Sequence[Explained], depth: int) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from policies.model import Answer, Entity, Value, written
 from policies.polar.answers import binding_of
-from policies.polar.engine import Engine, Free
+from policies.polar.engine import Engine, Free, Ruling
 from policies.polar.parser import parse_goal
 from policies.polar.program import Program
 from policies.polar.runtime import Limits
@@ -41,10 +41,11 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One answer to a goal: the whole row, and what it gives each variable."""
+    """One answer to a goal: the whole row, what it gives each variable, and its reasons."""
 
     row: Row
     bindings: Mapping[str, Answer]
+    ruling: Ruling
 
 
 def read_goal(text: str, program: Program, now: int) -> Goal:
@@ -66,13 +67,13 @@ def read_goal(text: str, program: Program, now: int) -> Goal:
 def answers(goal: Goal, engine: Engine, now: int) -> list[Found]:
     """Return the answers to *goal* in the order of their text, one for each way to bind it."""
     found: dict[tuple[Answer, ...], Found] = {}
-    for row in engine.query(goal.predicate, goal.args, now=now):
+    for row, ruling in engine.explain(goal.predicate, goal.args, now=now):
         binding = binding_of(goal.names, row)
         if binding is not None:
             values = {name: told(value) for name, value in binding.items()}
             places = zip(goal.names, row, strict=True)
             whole = tuple(values[name] if name else value for name, value in places)
-            found.setdefault(tuple(map(held, values.values())), Found(whole, values))
+            found.setdefault(tuple(map(held, values.values())), Found(whole, values, ruling))
     return sorted(found.values(), key=lambda one: [written(value) for value in one.row])
 
 

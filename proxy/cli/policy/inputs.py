@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from policies.bundle import BundleError, find_sources, read_sources, version_of
+from policies.bundle import BundleError, find_sources, version_of
+from policies.catalogue import Catalogue
 from policies.dialect import read_policy
 from policies.facts import FactSet
 from policies.model import Fact
@@ -59,16 +61,35 @@ class PolicyFiles:
         return texts(self.sources)
 
 
-def find_policy(paths: Sequence[Path]) -> PolicyFiles:
-    """Return the policy files that *paths* name or contain; raise `InputError` for the rest."""
-    try:
-        places = find_sources(paths)
-        contents = read_sources(paths)
-    except BundleError as error:
-        raise InputError.saying(*error.problems) from error
-    # A bundle names files from its root; a person finds them by the path from here.
-    sources = {str(places[name]): text for name, text in contents.items()}
-    return PolicyFiles(sources, version_of(contents))
+def find_policy(paths: Iterable[Path]) -> PolicyFiles:
+    """Return the policy files that *paths* name or contain, each once.
+
+    Raise `InputError` for what cannot be found or read.
+    """
+    named: dict[str, bytes] = {}
+    sources: dict[str, bytes] = {}
+    known: set[Path] = set()
+    for name, file in _found(paths):
+        if file.resolve() in known:
+            continue
+        known.add(file.resolve())
+        # A bundle names files from its root; a person finds them by the path from here.
+        sources[str(file)] = read_bytes(file)
+        named[str(file) if name in named else name] = sources[str(file)]
+    return PolicyFiles(sources, version_of(named))
+
+
+def _found(paths: Iterable[Path]) -> list[tuple[str, Path]]:
+    found: list[tuple[str, Path]] = []
+    problems: list[str] = []
+    for path in paths:
+        try:
+            found += find_sources([path]).items()
+        except BundleError as error:
+            problems += error.problems
+    if problems:
+        raise InputError.saying(*problems)
+    return found
 
 
 def read_bytes(path: Path) -> bytes:
@@ -76,6 +97,17 @@ def read_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise InputError.saying(f"{path}: this cannot be read: {error.strerror}.") from error
+
+
+def read_offers(path: Path) -> Catalogue:
+    """Return what the servers offer; raise `InputError` if the file does not say so."""
+    try:
+        document = json.loads(read_bytes(path))
+        return Catalogue.of(document)
+    except (ValueError, AttributeError, TypeError) as error:
+        raise InputError.saying(
+            f"{path}: this does not list what servers offer: {error}."
+        ) from error
 
 
 def texts(sources: Mapping[str, bytes]) -> dict[str, str]:
