@@ -93,7 +93,9 @@ class _Writer(ABC):
         body.line(f"if v{variable}.__class__ is Anything:")
         branch = body.branch()
         branch.set(f"w{variable}", f"v{variable}[0]")
+        end = body.branch()
         self.write(plan.split.wild, plan.split.wild.steps, branch)
+        end.line(end.skip)
         self.write(plan.split.bound, plan.split.bound.steps, body)
 
     @abstractmethod

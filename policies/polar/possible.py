@@ -28,6 +28,8 @@ TESTS = frozenset(
 
 Clauses = Mapping[str, Sequence[Clause]]
 
+_MAX_ROUNDS = 100
+
 
 def dependents(clauses: Clauses) -> set[str]:
     """Return the predicates that some argument test decides, directly or through others."""
@@ -50,18 +52,11 @@ def dependents(clauses: Clauses) -> set[str]:
 def possible_clauses(clauses: Clauses) -> dict[str, tuple[Clause, ...]]:
     """Return the derived rules, by their own predicates."""
     tested = dependents(clauses)
-    modes = find_modes(clauses)
-    copies = {
-        POSSIBLE + predicate: [_copy(clause, tested) for clause in clauses[predicate]]
-        for predicate in sorted(tested)
-    }
-    originals = {
-        POSSIBLE + predicate: [modes.demanded(clause) for clause in clauses[predicate]]
-        for predicate in tested
-    }
-    while _loosen(copies, originals, find_modes({**clauses, **copies})):
-        pass
-    return {predicate: tuple(alternatives) for predicate, alternatives in copies.items()}
+    copies = _Copies(clauses, tested)
+    rounds = 0
+    while copies.loosened(find_modes({**clauses, **copies.clauses}), patient=rounds < _MAX_ROUNDS):
+        rounds += 1
+    return {predicate: tuple(found) for predicate, found in copies.clauses.items()}
 
 
 def _copy(clause: Clause, tested: set[str]) -> Clause:
@@ -75,19 +70,76 @@ def _copy(clause: Clause, tested: set[str]) -> Clause:
     return replace(clause, predicate=POSSIBLE + clause.predicate, parts=tuple(parts))
 
 
-def _loosen(
-    copies: dict[str, list[Clause]], originals: Mapping[str, list[set[int]]], modes: Modes
-) -> bool:
-    """Drop from *copies* what needs a value that nothing binds any more; return whether any was."""
-    changed = False
-    for predicate, alternatives in copies.items():
-        for index, clause in enumerate(alternatives):
-            lost = modes.demanded(clause) - originals[predicate][index]
+class _Copies:
+    """The copies, from which conditions are taken that lack a value without the tests.
+
+    A variable of a head keeps its conditions as long as every caller brings a value for it. Where
+    one does not, the predicate it calls is copied too, if it was not, and loosened there.
+    """
+
+    def __init__(self, originals: Clauses, tested: set[str]) -> None:
+        self.originals = originals
+        self.clauses = {
+            POSSIBLE + predicate: [_copy(clause, tested) for clause in originals[predicate]]
+            for predicate in sorted(tested)
+        }
+
+    def loosened(self, modes: Modes, *, patient: bool) -> bool:
+        """Take away what needs a value that nothing brings; return whether anything did.
+
+        Unless *patient*, calls that need one go whole, so that this comes to an end.
+        """
+        changed = False
+        for predicate, alternatives in list(self.clauses.items()):
+            for index, clause in enumerate(alternatives):
+                lost = modes.demanded(clause) - refs_of(clause.head)
+                if lost:
+                    changed = True
+                    if patient:
+                        self._loosen(predicate, index, lost, modes)
+                    else:
+                        kept = tuple(p for p in clause.parts if not _needs(p, modes) & lost)
+                        alternatives[index] = replace(clause, parts=kept)
+        return changed
+
+    def _loosen(self, predicate: str, index: int, lost: set[int], modes: Modes) -> None:
+        """Take from one clause what needs the variables *lost*, or loosen what it calls."""
+        clause = self.clauses[predicate][index]
+        kept = []
+        for part in clause.parts:
+            if not _needs(part, modes) & lost:
+                kept.append(part)
+            elif isinstance(part, Atom) and not part.negated:
+                needed = modes.needed[part.predicate]
+                places = {place for place in needed if refs_of((part.args[place],)) & lost}
+                copied = replace(part, predicate=self._copied(part.predicate))
+                kept.append(copied)
+                self._open(copied.predicate, places, modes)
+        self.clauses[predicate][index] = replace(clause, parts=tuple(kept))
+
+    def _copied(self, predicate: str) -> str:
+        if predicate in self.clauses:
+            return predicate
+        name = POSSIBLE + predicate
+        if name not in self.clauses:
+            self.clauses[name] = [_copy(clause, set()) for clause in self.originals[predicate]]
+        return name
+
+    def _open(self, predicate: str, places: set[int], modes: Modes) -> None:
+        """Let *predicate* do without values at *places* of its head."""
+        if not places:
+            return
+        open_ = _without_need(modes, predicate, places)
+        for index, clause in enumerate(self.clauses[predicate]):
+            lost = refs_of(clause.head[place] for place in places) & modes.demanded(clause)
             if lost:
-                kept = tuple(part for part in clause.parts if not _needs(part, modes) & lost)
-                alternatives[index] = replace(clause, parts=kept)
-                changed = True
-    return changed
+                self._loosen(predicate, index, lost, open_)
+
+
+def _without_need(modes: Modes, predicate: str, places: set[int]) -> Modes:
+    """Return *modes* in which *predicate* no longer needs values at *places*."""
+    left = modes.needed.get(predicate, NOWHERE) - places
+    return replace(modes, needed={**modes.needed, predicate: left})
 
 
 def _needs(part: Part, modes: Modes) -> set[int]:
