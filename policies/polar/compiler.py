@@ -16,9 +16,11 @@ from policies.polar.emit import emit
 from policies.polar.modes import find_modes
 from policies.polar.plan import Plan, Shape
 from policies.polar.planner import Planner
-from policies.polar.runtime import Tabled, entrance
+from policies.polar.runtime import BudgetExceededError, Tabled, entrance
+from policies.polar.values import name_of
 
 _MAX_DIRECT_DEPTH = 60
+_MAX_SHAPES = 3_000
 
 Node = TypeVar("Node", bound=Hashable)
 
@@ -84,6 +86,11 @@ class Compiler:
         waiting = [root]
         while waiting:
             shape = waiting.pop()
+            if len(found) > _MAX_SHAPES:
+                raise BudgetExceededError(
+                    f"the rules behind `{name_of(root.predicate)}` can be asked in more than "
+                    f"{_MAX_SHAPES} forms; give their variables types"
+                )
             if shape not in found and shape not in self._functions:
                 found[shape] = self._planner.plans(shape)
                 waiting += _callees(found[shape])

@@ -19,6 +19,7 @@ from policies.polar.values import Held, Row, held, held_row, key_of, kind, name_
 
 _ALLOW = "allow/3"
 _STRING = frozenset({"String"})
+_NO_TYPE = frozenset({"?"})
 
 
 class Free(NamedTuple):
@@ -213,15 +214,19 @@ class Engine:
         """Return the function for such questions, and whether it has the action built in."""
         known = action in self.program.words
         forms = (
-            Given(frozenset({actor})),
+            self._given(actor),
             Known(action) if known else Given(_STRING),
-            Given(frozenset({resource})),
+            self._given(resource),
         )
         entry = self.program.compiler.function(Shape(predicate, forms)), known
-        if known:
-            # An action the policy does not know may be anything a caller makes up: not kept.
+        if known and {actor, resource} <= self.program.types.every:
+            # What the policy does not know may be anything a caller makes up: not kept.
             self._entries[predicate, actor, action, resource] = entry
         return entry
+
+    def _given(self, type_: str) -> Given:
+        """Return the form of a value of *type_*; all types that no block declares share one."""
+        return Given(frozenset({type_}) if type_ in self.program.types.every else _NO_TYPE)
 
     def _answers(self, question: Question, key: str, args: Sequence[Held | Free]) -> Answers:
         """Return the sought values of every answer with their proofs; `{(): proof}` for a yes."""
@@ -238,7 +243,7 @@ class Engine:
         if isinstance(arg, Free):
             every = self.program.types.every
             return Sought(every if arg.type is None else frozenset({arg.type}) & every)
-        return Given(frozenset({kind(arg)}))
+        return self._given(kind(arg))
 
     def _stored(self, question: Question, key: str, args: Sequence[Held | Free]) -> Answers:
         if key not in self._numbers:

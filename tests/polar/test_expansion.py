@@ -159,7 +159,8 @@ ROWS = {
             ' has_permission(actor, "open", resource);'
             'has_permission(actor: Actor, "open", resource: Box) if'
             ' has_role(actor, "reader", resource);'
-            'has_role(actor: Actor, "reader", resource: Box) if has_role(actor, "keeper", resource);'
+            'has_role(actor: Actor, "reader", resource: Box) if'
+            ' has_role(actor, "keeper", resource);'
         ),
     ),
     "a role and every other role from above": (
@@ -217,7 +218,8 @@ OTHER_BLOCKS = {
             ' has_role(actor, "packer", resource);'
             'has_role(actor: Actor, "packer", resource: Safe) if o matches Tenant'
             ' and has_relation(resource, "depot", o) and has_role(actor, "admin", o);'
-            'has_role(actor: Actor, "keeper", resource: Safe) if has_role(actor, "packer", resource);'
+            'has_role(actor: Actor, "keeper", resource: Safe) if'
+            ' has_role(actor, "packer", resource);'
         ),
     ),
 }

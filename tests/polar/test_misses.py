@@ -250,9 +250,9 @@ def denials(seed: int) -> tuple[Engine, FactSet, list[tuple[Value, ...]], str]:
 @pytest.mark.parametrize("chunk", range(4))
 def test_with_its_failures_mended_a_miss_becomes_an_allow(chunk: int) -> None:
     tried = 0
-    for seed in range(chunk * 15, chunk * 15 + 15):
+    for seed in range(chunk * 7, chunk * 7 + 7):
         asked, facts, denied, text = denials(seed)
-        for args in denied[:6]:
+        for args in denied[:4]:
             for miss in nearest_misses(asked, "allow", args, None, 1_000_000):
                 mendable = all(map(is_mendable, miss.failed))
                 if mendable and not any(is_wanted_both_ways(one, text) for one in miss.failed):
@@ -263,4 +263,4 @@ def test_with_its_failures_mended_a_miss_becomes_an_allow(chunk: int) -> None:
                     assert again.holds("allow", args, None, 1_000_000), told
                     tried += 1
 
-    assert tried >= 40
+    assert tried >= 15

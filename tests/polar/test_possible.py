@@ -297,6 +297,14 @@ def test_what_no_argument_could_help_is_hidden(body: str, expected: set[Entity])
     assert callable_tools(rule(body), GRANTED) == expected
 
 
+def test_a_named_rule_keeps_what_has_nothing_to_do_with_arguments() -> None:
+    named = 'named(t: Tool) if argument_present(t, "n") and not tagged(t, "bad");'
+    stored = GRANTED.changed("stored", add=[Fact("tagged", (TOOLS[0], "bad"))])
+
+    assert listed(rule("named(t)") + named, stored) == {TOOLS[1]}
+    assert callable_tools(rule("named(t)") + named, stored) == {TOOLS[1]}
+
+
 def test_a_policy_without_argument_tests_lists_what_it_allows() -> None:
     text = rule('tagged(t, "free")')
     stored = GRANTED.changed("stored", add=[Fact("tagged", (TOOLS[0], "free"))])
