@@ -58,7 +58,8 @@ class Step(NamedTuple):
 
     `claim` is what holds: the head of a rule, a fact, the fact (or predicate) that is absent, or
     a comparison written as a fact whose predicate is the operator. `source` says where it comes
-    from: `file:line` of a rule or of a fact in the policy, else the origin of the fact.
+    from: `file:line` of a rule or of a fact in the policy, else the origin of the fact; several,
+    with commas between them, where more than one states it.
     `premises` are indices of earlier steps, in the order in which the rule's body names them.
     """
 

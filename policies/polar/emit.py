@@ -224,31 +224,40 @@ class _Writer(ABC):
 
     def _answer(self, plan: Plan, body: Body) -> None:
         sought = [plan.head[place] for place in self.shape.sought]
-        open_ = [
-            arg.number for arg in sought if isinstance(arg, Ref) and arg.number in plan.unbound
-        ]
+        variables = [arg.number for arg in sought if isinstance(arg, Ref)]
+        open_ = [number for number in variables if number in plan.unbound | plan.wild]
         if len(open_) != len(set(open_)):
             # "Any value, but the same one twice" has no finite form.
             body.line("raise UnboundedError")
             return
+        for number in open_:
+            if number in plan.unbound:
+                types = tuple(Anything(type_) for type_ in sorted(plan.slots[number].types))
+                body.loop(f"for v{number} in {self.code.constant(types)}:")
+                body.bind(f"v{number}")
+        node = self._node(plan, set(open_))
+        self.answer(_tuple(map(self._arg, sought)), node, body)
+
+    def _node(self, plan: Plan, told: set[int]) -> str:
+        """Return the proof node of the answer; variables not *told* may be open in the claim."""
+        proofs = [
+            premise
+            for number, part in enumerate(plan.parts)
+            if (premise := self._premise(number, part, plan))
+        ]
+        if plan.clause.rule is None:
+            return proofs[0]
 
         def value(arg: Arg) -> str:
-            if isinstance(arg, Ref) and arg.number in plan.unbound:
-                type_ = min(plan.slots[arg.number].types)
-                return self.code.constant(Anything(type_))
+            if isinstance(arg, Ref) and arg.number in plan.unbound - told:
+                return self.code.constant(Anything(min(plan.slots[arg.number].types)))
             return self._arg(arg)
 
-        premises = [self._premise(number, part, plan) for number, part in enumerate(plan.parts)]
-        proofs = [premise for premise in premises if premise]
-        if plan.clause.rule is None:
-            node = proofs[0]
-        else:
-            head = _tuple(map(value, plan.head))
-            clause = plan.clause
-            plain = self._is_plain(plan.head, plan)
-            tag = Tag(StepKind.RULE, name_of(clause.predicate), plain, source=clause.source)
-            node = f"({self.code.constant(tag)}, {head}, {_tuple(proofs)})"
-        self.answer(_tuple(map(value, sought)), node, body)
+        clause = plan.clause
+        plain = self._is_plain(plan.head, plan)
+        tag = Tag(StepKind.RULE, name_of(clause.predicate), plain, source=clause.source)
+        head = _tuple(map(value, plan.head))
+        return f"({self.code.constant(tag)}, {head}, {_tuple(proofs)})"
 
     def _premise(self, number: int, part: Part, plan: Plan) -> str:
         match part:

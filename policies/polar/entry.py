@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from policies.polar.clauses import (
     Arg,
@@ -53,14 +53,6 @@ class Entry:
             arg.number for part in self.parts for arg in args_of(part) if isinstance(arg, Ref)
         )
         return {variable for variable, count in uses.items() if count == 1} - self.wanted
-
-    def one_per_type(self, variable: int) -> list[Entry]:
-        slot = self.slots[variable]
-        before, after = self.slots[:variable], self.slots[variable + 1 :]
-        return [
-            replace(self, slots=(*before, Slot(slot.name, frozenset({type_})), *after))
-            for type_ in sorted(slot.types)
-        ]
 
 
 def enter(clause: Clause, shape: Shape) -> Entry | None:

@@ -7,10 +7,10 @@ have made the answer yes. It runs when somebody asks, never on the way of a call
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
-from policies.model import Anything, Failure, FailureKind, Miss, Value
+from policies.model import Anything, Fact, Failure, FailureKind, Miss, Value
 from policies.polar.clauses import (
     COMPARE,
     Arg,
@@ -48,25 +48,35 @@ class _Attempt:
     rules: tuple[str, ...] = ()
     failed: tuple[Failure, ...] = ()
     satisfied: int = 0
+    relied: frozenset[tuple[FailureKind, Fact]] = frozenset()
 
     @property
     def rank(self) -> tuple[int, int, int]:
         return len(self.failed), len(self.rules), -self.satisfied
 
     def under(self, clause: Clause) -> _Attempt:
-        return _Attempt((clause.source, *self.rules), self.failed, self.satisfied)
+        return replace(self, rules=(clause.source, *self.rules))
 
     def within(self, condition: str) -> _Attempt:
         if condition.startswith(f"{DEFAULT}:"):
             return self
         failed = tuple(one._replace(conditions=(condition, *one.conditions)) for one in self.failed)
-        return _Attempt(self.rules, failed, self.satisfied)
+        return replace(self, failed=failed)
 
     def joined(self, other: _Attempt) -> _Attempt:
         known = {(one.kind, one.claim) for one in self.failed}
         more = tuple(one for one in other.failed if (one.kind, one.claim) not in known)
-        rules = (*self.rules, *other.rules)
-        return _Attempt(rules, (*self.failed, *more), self.satisfied + other.satisfied)
+        return _Attempt(
+            (*self.rules, *other.rules),
+            (*self.failed, *more),
+            self.satisfied + other.satisfied,
+            self.relied | other.relied,
+        )
+
+    @property
+    def is_consistent(self) -> bool:
+        """Whether mending the failures leaves what held as it was."""
+        return not any((one.kind, one.claim) in self.relied for one in self.failed)
 
 
 def nearest_misses(
@@ -139,8 +149,7 @@ class _Search:
         return not derived or (declared and name_of(key) not in _NEVER_STORED)
 
     def _missing(self, key: str, goal: Goal) -> Failure:
-        row = tuple(Anything("value") if value is None else value for value in goal)
-        return Failure(FailureKind.MISSING, fact(name_of(key), row), ())
+        return Failure(FailureKind.MISSING, fact(name_of(key), _whole(goal)), ())
 
     def _met(self, clause: Clause, goal: Goal) -> dict[int, Held] | None:
         """Return the variables that *goal* binds in the head, or None if the two never meet."""
@@ -173,7 +182,7 @@ class _Search:
         if self.work < 0 or len(so_far.failed) > _MAX_FAILURES:
             return
         if not left:
-            if so_far.failed:
+            if so_far.failed and so_far.is_consistent:
                 yield so_far
             return
         part = min(
@@ -219,7 +228,8 @@ class _Search:
                 for arg, value in zip(args, row, strict=True)
             ):
                 met = True
-                yield _Attempt(satisfied=1), bound
+                present = (FailureKind.PRESENT, fact(name_of(predicate), row))
+                yield _Attempt(satisfied=1, relied=frozenset({present})), bound
         if not met:
             for attempt in self.attempts(predicate, goal, path):
                 yield attempt.within(place), bindings
@@ -228,7 +238,8 @@ class _Search:
         goal = tuple(self._value(arg, bindings) for arg in atom.args)
         rows = self.answers(atom.predicate, goal)
         if not rows:
-            return _Attempt(satisfied=1)
+            absent = (FailureKind.MISSING, fact(name_of(atom.predicate), _whole(goal)))
+            return _Attempt(satisfied=1, relied=frozenset({absent}))
         claim = fact(name_of(atom.predicate), rows[0])
         return _Attempt((), (Failure(FailureKind.PRESENT, claim, (place,)),))
 
@@ -254,6 +265,10 @@ class _Search:
                 return bindings.get(number)
             case Clock():
                 return self.question.now
+
+
+def _whole(goal: Goal) -> Row:
+    return tuple(Anything("value") if value is None else value for value in goal)
 
 
 def _unbound(part: Part, bindings: Bindings) -> set[int]:

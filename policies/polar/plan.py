@@ -186,7 +186,11 @@ Step = Equal | Typed | Take | Lookup | Scan | First | Alike | Ask | Compare | Am
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Steps in order, then either a split or the answer: the head, with `slots` as narrowed."""
+    """Steps in order, then either a split or the answer: the head, with `slots` as narrowed.
+
+    In the answer nothing has restricted the variables of `unbound`, and those of `wild` are
+    anything of one type.
+    """
 
     clause: Clause
     head: tuple[Arg, ...]
@@ -195,6 +199,7 @@ class Plan:
     steps: tuple[Step, ...]
     split: Split | None = None
     unbound: frozenset[int] = frozenset()
+    wild: frozenset[int] = frozenset()
 
     def asked(self, *, looped: bool = False) -> Iterator[tuple[Shape, bool]]:
         """Yield the shapes that this plan asks, and whether it may ask each more than once."""

@@ -60,34 +60,12 @@ class Planner:
 
     def plans(self, shape: Shape) -> list[Plan]:
         """Return the plans, one or more for every clause that can answer *shape*."""
-        entries = [
-            entry
-            for clause in self.clauses[shape.predicate]
-            for entry in self._entries(clause, shape)
-        ]
+        met = (enter(clause, shape) for clause in self.clauses[shape.predicate])
         return [
             _Ordering(self, entry, set(entry.bound)).plan(range(len(entry.parts)), entry.steps)
-            for entry in entries
+            for entry in met
+            if entry is not None
         ]
-
-    def _entries(self, clause: Clause, shape: Shape) -> list[Entry]:
-        """Return how *clause* is entered: once, or once per type where an answer may stay open."""
-        entry = enter(clause, shape)
-        if entry is None:
-            return []
-        entries = [entry]
-        for variable in sorted(self._may_stay_open(entry)):
-            entries = [one for entry in entries for one in entry.one_per_type(variable)]
-        return entries
-
-    def _may_stay_open(self, entry: Entry) -> set[int]:
-        found = set(entry.wanted)
-        for part in entry.parts:
-            if isinstance(part, Atom) and not part.negated:
-                places = self.modes.open.get(part.predicate, NOWHERE)
-                found |= refs_of(part.args[place] for place in places)
-        bound = self.modes.bound(replace(entry.clause, parts=entry.parts))
-        return found - entry.bound - entry.loose - bound
 
 
 _MAX_SPLITS = 4
@@ -145,9 +123,16 @@ class _Ordering:
 
     def finished(self, steps: Sequence[Step], split: Split | None) -> Plan:
         entry = self.entry
-        unbound = frozenset(refs_of(entry.head) - self.bound - self.shown)
+        unbound = frozenset(refs_of(entry.head) - self.bound - self.shown - self.wild)
         return Plan(
-            entry.clause, entry.head, entry.slots, entry.parts, tuple(steps), split, unbound
+            entry.clause,
+            entry.head,
+            entry.slots,
+            entry.parts,
+            tuple(steps),
+            split,
+            unbound,
+            self.wild - self.bound,
         )
 
     def split(self, variables: Sequence[int], waiting: Sequence[int]) -> Split:

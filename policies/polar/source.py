@@ -58,7 +58,10 @@ class Problem:
 
 
 class PolicyError(Exception):
-    """Policy text that may not be used. `problems` holds every error found, in reading order."""
+    """Policy text that may not be used.
+
+    `problems` holds everything found, warnings too, in reading order.
+    """
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(sorted(problems, key=lambda problem: problem.span))

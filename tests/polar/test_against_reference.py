@@ -14,7 +14,7 @@ from policies.model import Entity, Fact, Proof, Value, type_name
 from policies.polar.engine import Engine, Free, Ruling
 from policies.polar.program import Program, compile_policy
 from policies.polar.runtime import Limits, Overlay, UnboundedError
-from policies.polar.source import PolicyError
+from policies.polar.source import PolicyError, Severity
 from policies.polar.values import held_row, key_of
 from tests.reference import programs
 from tests.reference.cells import ALL, Row, cell
@@ -136,7 +136,8 @@ def compiled(text: str, *, portable: bool) -> Program | None:
     try:
         return compile_policy({"policy.polar": text}, portable=portable)
     except PolicyError as error:
-        if {problem.code for problem in error.problems} != {"unbound-variable"}:
+        errors = [each for each in error.problems if each.severity is Severity.ERROR]
+        if {each.code for each in errors} != {"unbound-variable"}:
             raise
         return None
 
@@ -339,7 +340,7 @@ def test_together_the_chunks_make_enough_decisions() -> None:
 def test_hardly_a_well_typed_program_is_refused(*, portable: bool) -> None:
     texts = [
         programs.program(randomness.Random(f"load {seed}"), portable=portable).text
-        for seed in range(100)
+        for seed in range(60)
     ]
 
-    assert sum(compiled(text, portable=portable) is None for text in texts) <= 5
+    assert sum(compiled(text, portable=portable) is None for text in texts) <= 3
