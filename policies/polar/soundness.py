@@ -25,9 +25,10 @@ def check_clauses(clauses: Clauses, problems: list[Problem]) -> None:
         head = {arg.number for arg in clause.head if isinstance(arg, Ref)}
         for number in sorted(modes.demanded(clause) - head):
             name = clause.slots[number].name
+            what = "an argument written `_`" if name == "_" else f"`{name}`"
             message = (
-                f"`{name}` is compared, negated or passed on, but no condition of this rule gives "
-                "it a value; add one that does."
+                f"{what} is compared, negated or passed on to a rule that does so, but no "
+                "condition of this rule gives it a value; add one that does."
             )
             problems.append(Problem("unbound-variable", message, _place(clause), text=name))
     _check_strata(clauses, problems)

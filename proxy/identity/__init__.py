@@ -1,0 +1,1 @@
+"""Who is calling: tokens issued, verified and revoked, and the keys behind them."""
