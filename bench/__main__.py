@@ -9,10 +9,13 @@ from collections.abc import Callable, Sequence
 
 from rich.console import Console
 
-from bench import policy
+from bench import journal, policy
 from bench.report import Report, show
 
-BENCHMARKS: dict[str, Callable[[bool], Report]] = {"policy": policy.run}
+BENCHMARKS: dict[str, Callable[[bool], Report]] = {
+    "policy": policy.run,
+    "journal": journal.run,
+}
 """What can be measured; each takes whether to be quick."""
 
 

@@ -1,0 +1,223 @@
+"""One chain on the disk: appends that are durable when they return, segments, recovery.
+
+Everything here blocks and belongs to one thread at a time; `Journal` is the face of it.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from storage.journal.errors import JournalLockedError
+from storage.journal.files import Files, lock, make_directory, write_all
+from storage.journal.frame import Chain, Draft, Kind, Link, Stamp, digest
+from storage.journal.limits import MOST_RECORD_BYTES, Limits
+from storage.journal.recovery import recover
+from storage.journal.segments import (
+    RECOVERED,
+    ROTATED,
+    STARTED,
+    Segment,
+    header_payload,
+    lock_name,
+    segments,
+)
+
+_GENESIS_BYTES = 32
+
+
+class ChainFile:
+    """The open end of a chain.
+
+    An `OSError` from any method seals the segment: nothing is written to it again, and appends
+    raise until `reopen` has made the next one.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        chain: Chain,
+        limits: Limits,
+        clock: Callable[[], int],
+        files: Files,
+    ) -> None:
+        """Open *chain* in *directory*, made where it is missing, behind a lock.
+
+        Raise `JournalLockedError` if another process has it, `JournalDamagedError` if it is
+        broken before its end, `OSError` if the disk fails.
+        """
+        self._directory = directory
+        self._chain = chain.checked()
+        self._limits = limits
+        self._files = files
+        self._stamp = Stamp(chain, clock)
+        self._handle: int | None = None
+        self._used = 0
+        self._bare = False  # the segment holds its header alone
+        self._header: tuple[str, Segment | None, int, Link, str]
+        self._segment = Segment(chain, 1)
+        self._link = Link(0, "")
+        self._size = 0
+        make_directory(directory)
+        try:
+            self._lock = lock(directory / lock_name(chain))
+        except BlockingIOError:
+            raise JournalLockedError(lock_name(chain)) from None
+        try:
+            self._begin()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def link(self) -> Link:
+        """The last record that is durable, and the hash of its line."""
+        return self._link
+
+    @property
+    def is_sealed(self) -> bool:
+        return self._handle is None
+
+    @property
+    def segment(self) -> Segment:
+        """The segment that is written, or was when it was sealed."""
+        return self._segment
+
+    def append(self, drafts: Sequence[Draft]) -> None:
+        """Write *drafts* in this order; all of them are durable when this returns.
+
+        Raise `OSError` if the disk fails: then any of them may be on the disk, or none.
+        """
+        if self._handle is None:
+            raise OSError("the segment is sealed")
+        if self._size >= self._limits.segment_bytes:
+            self._rotate()
+        link, parts = self._link, []
+        for draft in drafts:
+            line = draft.line(link)
+            link = Link(link.seq + 1, digest(line))
+            parts.append(line)
+        self._write(b"".join(parts))
+        self._link = link
+        self._bare = False
+
+    def room(self) -> int:
+        """Return how many bytes more the chain may hold; space that others freed is noticed."""
+        left = self._limits.total_bytes - self._used
+        if left <= self._limits.reserve + MOST_RECORD_BYTES:
+            self._used = self._measure()
+            left = self._limits.total_bytes - self._used
+        return left
+
+    def seal(self) -> None:
+        """Give the segment up: what is in it stays as far as it is durable."""
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            with suppress(OSError):
+                self._files.close(handle)
+
+    def reopen(self) -> None:
+        """Begin the next segment where the durable part of a sealed one ends.
+
+        Raise `OSError` if the disk still fails; it may be tried again.
+        """
+        self.seal()
+        self._cut_leftover()
+        if self._bare:
+            # Nothing follows the header, so the new one takes its place: a disk that fails
+            # again and again is not filled with empty segments.
+            self._create(self._segment, *self._header)
+        else:
+            self._next(RECOVERED)
+        self._used = self._measure()
+
+    def close(self) -> None:
+        """Close the files and end the lock."""
+        self.seal()
+        os.close(self._lock)
+
+    def _begin(self) -> None:
+        found = segments(self._directory, self._chain)
+        if not found:
+            genesis = secrets.token_hex(_GENESIS_BYTES)
+            self._create(Segment(self._chain, 1), STARTED, None, 0, Link(0, genesis), genesis)
+        else:
+            tail = recover(self._directory, found[-1], self._files)
+            # A path that cannot be durable is not opened: a rename may have been lost with power.
+            self._files.sync_directory(self._directory)
+            self._segment, self._link, self._size = tail.segment, tail.link, tail.size
+            self._handle = self._files.open(self._directory / tail.segment.file)
+            if tail.torn:
+                self.append([self._own(tail.repair())])
+        self._used = self._measure()
+
+    def _rotate(self) -> None:
+        self.seal()
+        self._next(ROTATED)
+
+    def _next(self, why: str) -> None:
+        self._create(self._segment.next, why, self._segment, self._size, self._link, "")
+
+    def _create(
+        self,
+        segment: Segment,
+        why: str,
+        before: Segment | None,
+        size: int,
+        link: Link,
+        genesis: str,
+    ) -> None:
+        """Make *segment* with its first line; it has its name only when that line is durable."""
+        line = self._own(header_payload(segment, why, before, size, genesis)).line(link)
+        path = self._directory / segment.file
+        draft = path.with_suffix(".new")
+        handle = self._files.create(draft)
+        try:
+            write_all(self._files, handle, line, 0)
+            self._files.sync(handle)
+            self._files.rename(draft, path)
+            self._files.sync_directory(self._directory)
+        except BaseException:
+            with suppress(OSError):
+                self._files.close(handle)
+            raise
+        self._handle, self._segment, self._size = handle, segment, len(line)
+        self._header = (why, before, size, link, genesis)
+        self._link = Link(link.seq + 1, digest(line))
+        self._bare = True
+
+    def _own(self, payload: dict[str, Any]) -> Draft:
+        return self._stamp.draft(Kind.CHANGE, payload, MOST_RECORD_BYTES)
+
+    def _write(self, data: bytes) -> None:
+        if self._handle is None:
+            raise OSError("the segment is sealed")
+        try:
+            write_all(self._files, self._handle, data, self._size)
+            self._files.sync(self._handle)
+        except BaseException:
+            self.seal()
+            raise
+        self._size += len(data)
+        self._used += len(data)
+
+    def _cut_leftover(self) -> None:
+        """Give back the space of what was never acknowledged; it does not count in any case."""
+        path = self._directory / self._segment.file
+        with suppress(OSError):
+            handle = self._files.open(path)
+            try:
+                self._files.truncate(handle, self._size)
+            finally:
+                self._files.close(handle)
+
+    def _measure(self) -> int:
+        size = 0
+        for one in segments(self._directory, self._chain):
+            with suppress(FileNotFoundError):  # released meanwhile
+                size += (self._directory / one.file).stat().st_size
+        return size
