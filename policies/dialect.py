@@ -114,15 +114,17 @@ def _check_actions(clauses: Clauses) -> Iterator[Problem]:
 def _check_stored(clauses: Clauses, modules: Sequence[Module]) -> Iterator[Problem]:
     """Warn of facts that look like a slip of the pen: not of the vocabulary, declared or tested."""
     facts = STORED | {name_of(key) for key in SUPPLIED} | set(_named(modules))
-    derived = {name_of(key) for key in clauses}
+    known = facts | {name_of(key) for key in clauses}
     for alternatives in clauses.values():
         for clause in alternatives:
             for part in clause.parts:
                 if not isinstance(part, Atom):
                     continue
                 name = name_of(part.predicate)
+                if name in known:
+                    continue
                 hint = did_you_mean(name, facts)
-                if name not in facts | derived and (hint or part.negated):
+                if hint or part.negated:
                     message = f"nothing declares the fact `{name}`, and no test states one."
                     yield _warning("unknown-fact", message, part.span, hint, name)
 

@@ -37,6 +37,9 @@ from policies.polar.values import TRUE, Held, Row, kind
 
 Clauses = Mapping[str, Sequence[Clause]]
 
+Head = tuple[tuple[frozenset[str], str | None], ...]
+"""The form of a head: for each argument its types, and the string it must be, if any."""
+
 _CLOCK = 2**62
 _LIMITS = Limits(steps=20_000, seconds=0.5)
 _PERMISSION, _ALLOW = "has_permission/3", "allow/3"
@@ -109,7 +112,7 @@ class _Study:
         atoms = {part.predicate for part in parts if isinstance(part, Atom)}
         self.tables = sorted({name.removeprefix(FACTS) for name in atoms} | set(switched))
         self.numbers = {name: number for number, name in enumerate(self.tables)}
-        self.derived = switched
+        self.heads = {predicate: _heads(found) for predicate, found in clauses.items()}
         self.compiler = Compiler(switched, every, self.tables)
 
     def _switched(self, clause: Clause) -> Clause:
@@ -124,15 +127,13 @@ class _Study:
         tried with values of the types that it and *clause* both accept.
         """
         goals = [clause.predicate]
-        if clause.predicate == _PERMISSION and _ALLOW in self.derived:
+        if clause.predicate == _PERMISSION and _ALLOW in self.heads:
             goals.append(_ALLOW)
-        rivals = ((goal, rival) for goal in goals for rival in self.derived[goal])
         met = {
             (goal, values): None
-            for goal, rival in rivals
-            if _is_written(rival)
-            and rival.rule is not clause.rule
-            and (values := _common(clause, rival)) is not None
+            for goal in goals
+            for head, rules in self.heads[goal].items()
+            if rules != {_identity(clause)} and (values := _common(clause, head)) is not None
         }
         found = (self._holds(clause, limit, goal, values) for goal, values in met)
         return next((rule for rule in found if rule), None)
@@ -184,35 +185,45 @@ def _value(arg: Arg, values: Sequence[Held]) -> Held:
             return _CLOCK
 
 
-def _is_written(clause: Clause) -> bool:
-    return clause.rule is not None and clause.rule.span != NOWHERE
+def _heads(clauses: Iterable[Clause]) -> dict[Head, set[int]]:
+    """Return the forms that the heads of written rules take, with the rules of each."""
+    found: dict[Head, set[int]] = {}
+    for clause in clauses:
+        if clause.rule is not None and clause.rule.span != NOWHERE:
+            head = tuple(_accepted(clause, arg) for arg in clause.head)
+            found.setdefault(head, set()).add(_identity(clause))
+    return found
 
 
-def _common(clause: Clause, rival: Clause) -> Row | None:
-    """Return values for the variables of *clause* such that its head meets that of *rival*.
+def _accepted(clause: Clause, arg: Arg) -> tuple[frozenset[str], str | None]:
+    """Return the types that *arg* of a head accepts, and the string if it is one."""
+    match arg:
+        case Ref(number):
+            return clause.slots[number].types, None
+        case Const(value):
+            return frozenset({kind(value)}), value if isinstance(value, str) else None
+        case Clock():
+            return frozenset({"Integer"}), None
+
+
+def _common(clause: Clause, rival: Head) -> Row | None:
+    """Return values for the variables of *clause* such that its head meets *rival*.
 
     They are stand-ins, but for a string that *rival* names: where it is about one action, the
     limit on all actions is lifted for that one.
     """
     types = [slot.types for slot in clause.slots]
     named: dict[int, Held] = {}
-    for arg, other in zip(clause.head, rival.head, strict=True):
-        accepted = _accepted(rival, other)
+    for arg, (accepted, text) in zip(clause.head, rival, strict=True):
         if isinstance(arg, Ref):
             types[arg.number] &= accepted
-            if isinstance(other, Const) and isinstance(other.value, str):
-                named[arg.number] = other.value
+            if text is not None:
+                named[arg.number] = text
         elif isinstance(arg, Const) and kind(arg.value) not in accepted:
             return None
     if not all(types):
         return None
     return tuple(named.get(n, _stand_in(n, min(allowed))) for n, allowed in enumerate(types))
-
-
-def _accepted(clause: Clause, arg: Arg) -> frozenset[str]:
-    if isinstance(arg, Ref):
-        return clause.slots[arg.number].types
-    return frozenset({kind(arg.value) if isinstance(arg, Const) else "Integer"})
 
 
 def _stand_in(number: int, type_: str) -> Held:
