@@ -76,7 +76,9 @@ class _Expansion:
             return "has_role"
         if word.text in self.types.permissions(type_):
             return "has_permission"
-        self._undeclared(word, type_, {*self.types.roles(type_), *self.types.permissions(type_)})
+        if type_ in self.types.blocks or not type_:
+            known = {*self.types.roles(type_), *self.types.permissions(type_)}
+            self._undeclared(word, type_, known)
         return "has_role"
 
     def _undeclared(self, word: Word, type_: str, known: set[str]) -> None:

@@ -140,16 +140,24 @@ def check_rules(
     problems: list[Problem],
     *,
     portable: bool,
-) -> None:
-    """Check each rule on its own."""
+) -> list[Rule]:
+    """Check each rule on its own, and return those that may be looked at further."""
+    sound = []
     for rule in rules:
-        _check_name(rule, supplied, problems)
-        _check_parameters(rule.parameters, types, problems)
+        found: list[Problem] = []
+        _check_name(rule, supplied, found)
+        _check_parameters(rule.parameters, types, found)
         for part in walk(rule.body):
-            _check_part(part, types, problems)
+            _check_part(part, types, found)
             if portable:
-                _check_portable(part, problems)
-        _check_occurrences(rule, problems)
+                _check_portable(part, found)
+        _check_occurrences(rule, found)
+        # A relation to no type was told where it is declared, not wherever a shorthand uses it.
+        told = [one for one in found if not (rule.shorthand and one.code == "undeclared-type")]
+        problems.extend(told)
+        if all(problem.severity is Severity.WARNING for problem in found):
+            sound.append(rule)
+    return sound
 
 
 def _check_name(rule: Rule, supplied: Supplied, problems: list[Problem]) -> None:

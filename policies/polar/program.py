@@ -114,23 +114,25 @@ def _built(
     check_items(modules, types, problems)
     # Shorthands first: they are the plain grants, and the rule that decides most is tried first.
     rules = [*expand(types, problems), *items_of(modules, Rule)]
-    check_rules(rules, types, supplied, problems, portable=portable)
-    if _has_error(problems):
-        return None
+    rules = check_rules(rules, types, supplied, problems, portable=portable)
+    whole = not _has_error(problems)
     rules += default_allow(rules)
-    lifted = lift_negations(rules)
-    clauses, stated = _clauses(lifted, types, problems)
+    meant: list[Problem] = []
+    clauses, stated = _clauses(lift_negations(rules), types, meant)
     written = [clause for alternatives in clauses.values() for clause in alternatives]
     schema = read_schema(types, items_of(modules, Declare), written, supplied)
-    check_arities(clauses, stated, schema, problems)
-    check_clauses(clauses, problems)
+    check_clauses(clauses, meant)
     if portable:
-        check_portable_negation(clauses, problems)
-    check_types(clauses, schema, types, problems)
-    check_words(clauses, types, problems)
-    check_facts(modules, schema, problems)
-    check_goals(modules, (*clauses, *stated, *schema.signatures), problems)
-    problems.extend(check(clauses, modules))
+        check_portable_negation(clauses, meant)
+    check_types(clauses, schema, types, meant)
+    meant.extend(check(clauses, modules))
+    if whole:
+        check_words(clauses, types, meant)
+        check_arities(clauses, stated, schema, meant)
+        check_facts(modules, schema, meant)
+        check_goals(modules, (*clauses, *stated, *schema.signatures), meant)
+    # Beside broken rules only what is wrong for certain is told, not what they might have defined.
+    problems.extend(one for one in meant if whole or one.severity is Severity.ERROR)
     if _has_error(problems):
         return None
     problems.extend(limits_without_effect(clauses, types.every))

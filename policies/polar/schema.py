@@ -128,6 +128,8 @@ def read_schema(
 
 
 def _add(schema: Schema, types: Types, predicate: str, names: Sequence[str], place: str) -> None:
+    if not types.below.keys() >= set(names):
+        return  # told where the type is named
     allowed = tuple(types.below[name] for name in names)
     schema.add(predicate, Signature(allowed, f"{predicate}({', '.join(names)})", place))
 

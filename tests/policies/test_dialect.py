@@ -104,3 +104,29 @@ def test_a_name_of_the_derived_rules_cannot_be_used() -> None:
     found = problems('possible_allow(c: Client, "call", t: Tool) if has_role(c, "caller", t);')
 
     assert [problem.code for problem in found] == ["reserved-name"]
+
+
+def test_what_is_wrong_at_every_stage_is_told_at_once_and_nothing_twice() -> None:
+    files: dict[str, str | bytes] = {
+        "types.polar": 'actor Client {}\nresource Tool { roles = ["caller"]; permissions = ["call"];\n'
+        'relations = { owner: Persn };\n"call" if "callr";\n"caller" if "caller" on "owner";\n}\n',
+        "rules.polar": 'allow(c: Client "call", t: Tool) if x(c);\n'
+        "helper(t: Tol) if x(t);\n"
+        + limited('not argument_host(t, "u", "a.b")')
+        + "\n"
+        + limited("not (x(t) and y(t))")
+        + "\n"
+        'test "t" { assert helper(Tool{"t"}); }\n',
+    }
+
+    with pytest.raises(PolicyError) as caught:
+        read_policy(files)
+
+    assert [(one.span.file, one.span.line, one.code) for one in caught.value.problems] == [
+        ("rules.polar", 1, "syntax"),
+        ("rules.polar", 2, "undeclared-type"),
+        ("rules.polar", 3, "negated-test"),
+        ("rules.polar", 4, "not-portable"),
+        ("types.polar", 3, "undeclared-type"),
+        ("types.polar", 4, "undeclared-word"),
+    ]
