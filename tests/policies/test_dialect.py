@@ -108,7 +108,8 @@ def test_a_name_of_the_derived_rules_cannot_be_used() -> None:
 
 def test_what_is_wrong_at_every_stage_is_told_at_once_and_nothing_twice() -> None:
     files: dict[str, str | bytes] = {
-        "types.polar": 'actor Client {}\nresource Tool { roles = ["caller"]; permissions = ["call"];\n'
+        "types.polar": "actor Client {}\n"
+        'resource Tool { roles = ["caller"]; permissions = ["call"];\n'
         'relations = { owner: Persn };\n"call" if "callr";\n"caller" if "caller" on "owner";\n}\n',
         "rules.polar": 'allow(c: Client "call", t: Tool) if x(c);\n'
         "helper(t: Tol) if x(t);\n"
