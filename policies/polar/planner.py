@@ -68,7 +68,7 @@ class Planner:
         ]
 
 
-_MAX_SPLITS = 4
+_MAX_SPLITS = 64
 
 
 class _Rank(IntEnum):
@@ -88,14 +88,17 @@ class _Rank(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class _Ordering:
-    """Orders the conditions of one entry, given the variables already bound."""
+    """Orders the conditions of one entry, given the variables already bound.
+
+    `splits` are those of the whole plan, shared by its branches.
+    """
 
     planner: Planner
     entry: Entry
     bound: set[int]
     shown: set[int] = field(default_factory=set)
     wild: frozenset[int] = frozenset()
-    splits: int = 0
+    splits: list[int] = field(default_factory=list)
 
     def plan(self, left: Iterable[int], steps: Sequence[Step]) -> Plan:
         """Return the plan that takes *steps* and then the conditions *left*."""
@@ -139,17 +142,17 @@ class _Ordering:
         first, *others = variables
 
         def rest(bound: set[int], wild: frozenset[int]) -> Plan:
-            ordering = replace(
-                self, bound=bound, shown=set(self.shown), wild=wild, splits=self.splits + 1
-            )
+            ordering = replace(self, bound=bound, shown=set(self.shown), wild=wild)
             if others:
                 return ordering.finished((), ordering.split(others, waiting))
             return ordering.plan(waiting, ())
 
-        if self.splits < _MAX_SPLITS:
+        if len(self.splits) < _MAX_SPLITS:
+            self.splits.append(first)
             wild = rest(self.bound - {first}, self.wild | {first})
         else:
-            # Each split doubles the code. Past this many, "anything" stays unanswered.
+            # Several open variables at once double the code each. Past this many splits of one
+            # plan, "anything" stays unanswered.
             wild = self.finished([Stuck(0)], None)
         return Split(first, wild, bound=rest(set(self.bound), self.wild - {first}))
 
