@@ -117,7 +117,10 @@ class Compiler:
                 openings = tuple(names[f"t{number}_{index}"] for index in range(len(found)))
                 self._tabled[number] = Tabled(number, not shape.sought, openings)
                 names[f"f{number}"] = entrance(self._tabled, number)
-            self._names[f"f{number}"] = self._functions[shape] = names[f"f{number}"]
+        functions = {shape: names[f"f{self._numbers[shape]}"] for shape in plans}
+        self._names.update({f"f{self._numbers[shape]}": functions[shape] for shape in plans})
+        # Last, and at once: a thread that finds one of these calls the others without asking.
+        self._functions.update(functions)
 
 
 def _callees(plans: Iterable[Plan]) -> set[Shape]:
