@@ -1,0 +1,1 @@
+"""The way to upstream servers: addresses that were checked, connections that remember nothing."""
