@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bench.workload import RESOURCES
 from policies.model import Entity, Fact
 
 DOMAINS = (
@@ -9,29 +10,15 @@ DOMAINS = (
 )  # fmt: skip
 GROUPS = 9
 
-_TYPES = """\
+_TYPES = (
+    """\
 actor Team {}
 actor Client { relations = { team: Team }; }
 actor User { relations = { team: Team }; }
 
-resource Server {
-  roles = ["caller", "viewer"];
-  permissions = ["connect"];
-  "viewer" if "caller";
-  "connect" if "viewer";
-}
-
-resource Tool {
-  roles = ["caller", "viewer"];
-  permissions = ["call", "list"];
-  relations = { server: Server };
-  "caller" if "caller" on "server";
-  "viewer" if "viewer" on "server";
-  "viewer" if "caller";
-  "call" if "caller";
-  "list" if "viewer";
-}
-
+"""
+    + RESOURCES
+    + """
 has_role(c: Client, role: String, r: Resource) if
   team matches Team and has_relation(c, "team", team) and has_role(team, role, r);
 has_role(u: User, role: String, r: Resource) if
@@ -48,6 +35,7 @@ allow(actor: Actor, "list", t: Tool) if
 allow(actor: Actor, "connect", s: Server) if
   has_permission(actor, "connect", s) and not is_suspended(actor) and not is_disabled(s);
 """
+)
 
 _GROUP = """\
 has_role(c: Client, "caller", t: Tool) if

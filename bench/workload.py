@@ -18,10 +18,7 @@ CLIENTS, TEAMS, SERVERS, TOOLS = 50, 5, 10, 200
 ARGUMENT = "amount"
 NOW = 1_800_000_000
 
-POLICY = """\
-actor Client { relations = { team: Team }; }
-actor Team {}
-
+RESOURCES = """\
 resource Server {
   roles = ["caller", "viewer"];
   permissions = ["connect"];
@@ -39,7 +36,16 @@ resource Tool {
   "call" if "caller";
   "list" if "viewer";
 }
+"""
 
+POLICY = (
+    """\
+actor Client { relations = { team: Team }; }
+actor Team {}
+
+"""
+    + RESOURCES
+    + """
 has_role(c: Client, role: String, r: Resource) if
   team matches Team and has_relation(c, "team", team) and has_role(team, role, r);
 
@@ -56,6 +62,7 @@ allow(c: Client, action: String, r: Resource) if
   has_permission(c, action, r) and guarded(action, r) and
   not is_suspended(c) and not is_disabled(r);
 """
+)
 
 
 class Grant(NamedTuple):

@@ -77,6 +77,7 @@ async def _moments(directory: Path) -> AsyncGenerator[None, None]:
             async with aclosing(_changes(directory)) as changes:
                 async for _ in changes:
                     yield
+        # Where no notification can be had, this is how often to look.
         await asyncio.sleep(_LOOK_MILLISECONDS / 1000)
 
 

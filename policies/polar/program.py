@@ -153,7 +153,8 @@ def _clauses(
     rules: Sequence[Rule], types: Types, problems: list[Problem]
 ) -> tuple[dict[str, tuple[Clause, ...]], dict[str, dict[Row, str]]]:
     """Return the clauses of *rules* by predicate, and the ground facts among them."""
-    clauses: dict[str, tuple[Clause, ...]] = {}
+    # `allow` is what every decision asks, even where a policy states it and has no rule for it.
+    clauses: dict[str, tuple[Clause, ...]] = {"allow/3": ()}
     stated: dict[str, dict[Row, str]] = {}
     for rule in rules:
         key = key_of(rule.predicate, len(rule.parameters))
