@@ -64,12 +64,12 @@ def test_r01_no_acknowledged_record_is_lost_in_200_kills_under_load(tmp_path: Pa
 
 
 def test_r01_the_kills_find_out_a_journal_that_acknowledges_early(tmp_path: Path) -> None:
-    lost = 0
-    for trial in range(3):
+    def lost(trial: int) -> set[str]:
         printed = killed_while_appending(tmp_path / str(trial), 3000, "early")
-        lost += len(set(printed) - ids(tmp_path / str(trial)))
+        return set(printed) - ids(tmp_path / str(trial))
 
-    assert lost > 0
+    # Most kills show it, but one may come just after a write, so the first loss is waited for.
+    assert any(lost(trial) for trial in range(40))
 
 
 async def observed(
