@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from policies.arguments import COMPLEMENTS, ArgumentTest, run
+from policies.arguments import COMPLEMENTS, ArgumentTest, outcomes
 from policies.model import Entity, Fact
 from policies.polar.clauses import Arg, Atom, Clause, Const, Ref
 from policies.polar.possible import POSSIBLE, TESTS
@@ -58,6 +58,31 @@ class Demand:
         return self.on == resource if isinstance(self.on, Entity) else resource.type in self.on
 
 
+Asked = tuple[str, str, str | None]
+"""Predicate, key and pattern of a fact as a rule asks for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallTests:
+    """The argument tests to run on every call of one resource, while policy and facts last.
+
+    `asked` are the facts that rules ask for; a test may give its complement, which none asks for.
+    `keys` are the argument keys, or JSON Pointers, that are read.
+    """
+
+    tests: tuple[ArgumentTest, ...]
+    asked: frozenset[Asked]
+    keys: tuple[str, ...]
+
+    def outcomes(self, resource: Entity, arguments: Mapping[str, object]) -> list[Fact | None]:
+        """Return what each of `tests` says of *arguments*: a fact, or None if it says nothing."""
+        return outcomes(self.tests, resource, arguments)
+
+    def wanted(self, found: Iterable[Fact | None]) -> list[Fact]:
+        """Return those of *found* that some rule asks for."""
+        return [fact for fact in found if fact is not None and _asked(fact) in self.asked]
+
+
 @dataclass(frozen=True, slots=True)
 class Demands:
     """Everything that the text of a policy asks to be supplied with a question.
@@ -99,6 +124,11 @@ class Demands:
         Return the facts that hold and that some rule asks for. *facts* are the stored ones, which
         may bring patterns.
         """
+        tests = self.call_tests(resource, facts)
+        return tests.wanted(tests.outcomes(resource, arguments))
+
+    def call_tests(self, resource: Entity, facts: Mapping[str, Table]) -> CallTests:
+        """Return the tests that the policy asks of a call to *resource*, in a fixed order."""
         asked = {
             (demand.predicate, demand.key, pattern)
             for demand in self.concerning(resource)
@@ -108,11 +138,9 @@ class Demands:
             ArgumentTest(_TESTED_AS.get(predicate, predicate), key, pattern)
             for predicate, key, pattern in asked
         }
-        return [
-            fact
-            for fact in run(sorted(tests, key=repr), resource, arguments)
-            if _asked(fact) in asked
-        ]
+        return CallTests(
+            tuple(sorted(tests, key=repr)), frozenset(asked), tuple(self.keys(resource))
+        )
 
     def keys(self, resource: Entity) -> list[str]:
         """Return the argument keys, or JSON Pointers, that rules read of a call to *resource*."""
@@ -196,6 +224,6 @@ def _patterns(demand: Demand, resource: Entity, facts: Mapping[str, Table]) -> I
     return [demand.pattern]
 
 
-def _asked(fact: Fact) -> tuple[str, str, str | None]:
+def _asked(fact: Fact) -> Asked:
     pattern = fact.args[2] if fact.predicate not in {"argument", "argument_present"} else None
     return fact.predicate, str(fact.args[1]), None if pattern is None else str(pattern)

@@ -139,3 +139,62 @@ class Miss(NamedTuple):
 
     rules: tuple[str, ...]
     failed: tuple[Failure, ...]
+
+
+class Verdict(StrEnum):
+    """What came of a question. Only an allow lets anything happen."""
+
+    ALLOW = "allow"
+    DENY = "deny"
+    UNDECIDED = "undecided"
+
+
+class Reason(StrEnum):
+    """Why, from a closed list. Kept in records: a value is never renamed or reused."""
+
+    GRANTED = "granted"
+    NO_RULE = "no_rule"
+    NOT_VISIBLE = "not_visible"
+    UNKNOWN_METHOD = "unknown_method"
+    MALFORMED = "malformed"
+    UNDECIDED = "undecided"
+    RATE_LIMITED = "rate_limited"
+    SUSPENDED = "suspended"
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRequest:
+    """One question: whether *actor* may do *action* on *resource*.
+
+    `facts` hold for this question alone; `now` is the Unix second it is asked at.
+    """
+
+    actor: Entity
+    action: str
+    resource: Entity
+    facts: tuple[Fact, ...]
+    now: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The answer to one question, and what it rests on.
+
+    `policy` is the content address of the bundle and `fact_version` that of the facts. `rules` are
+    the `file:line` that an allow rests on, the deciding one first.
+    """
+
+    verdict: Verdict
+    reason: Reason
+    policy: str
+    fact_version: int
+    rules: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for an allow that nothing granted, or a grant that does not allow."""
+        if (self.verdict is Verdict.ALLOW) is not (self.reason is Reason.GRANTED):
+            raise ValueError("A decision allows if, and only if, it was granted.")
+
+    @property
+    def allowed(self) -> bool:
+        return self.verdict is Verdict.ALLOW

@@ -71,13 +71,19 @@ class ArgumentTest:
 def run(
     tests: Iterable[ArgumentTest], resource: Entity, arguments: Mapping[str, object]
 ) -> list[Fact]:
-    """Return the facts that hold of *arguments*, at most one for each test, in order.
+    """Return the facts that hold of *arguments*, at most one for each test, in order."""
+    return [fact for fact in outcomes(tests, resource, arguments) if fact is not None]
+
+
+def outcomes(
+    tests: Iterable[ArgumentTest], resource: Entity, arguments: Mapping[str, object]
+) -> list[Fact | None]:
+    """Return what each test says of *arguments*, in order: a fact, or None where it says nothing.
 
     *arguments* is decoded JSON: dicts, lists, str, int, float, bool and None. Never raises for
     such values. Call `ambiguous_keys` first: what it names makes an absent key mean little.
     """
-    facts = (_fact(test, resource, find(arguments, test.key)) for test in tests)
-    return [fact for fact in facts if fact is not None]
+    return [_fact(test, resource, find(arguments, test.key)) for test in tests]
 
 
 def pattern_problem(predicate: str, pattern: str) -> str | None:

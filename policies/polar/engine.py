@@ -12,7 +12,7 @@ from policies.polar.code import Tag
 from policies.polar.plan import Form, Given, Known, Shape, Sought
 from policies.polar.possible import POSSIBLE
 from policies.polar.program import Program
-from policies.polar.proofs import Origin, proof_of
+from policies.polar.proofs import Origin, proof_of, rules_of
 from policies.polar.runtime import Answers, Limits, Node, Overlay, Question
 from policies.polar.tables import EMPTY, Table
 from policies.polar.values import Held, Row, held, held_row, key_of, kind, name_of, told
@@ -45,6 +45,11 @@ class Ruling:
     def proof(self) -> Proof | None:
         """The reasons, or None where there are none because it does not hold."""
         return None if self._node is None else proof_of(self._node, self._origin)
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """`file:line` of each rule that the proof uses, the deciding one first."""
+        return () if self._node is None else rules_of(self._node)
 
 
 class Engine:

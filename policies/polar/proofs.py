@@ -45,6 +45,23 @@ def proof_of(root: Node, origin: Origin) -> Proof:
     return Proof(tuple(steps))
 
 
+def rules_of(root: Node) -> tuple[str, ...]:
+    """Return what `Proof.rules` would say of the proof of *root*, without making the proof."""
+    nodes = [root]
+    seen = {id(root)}
+    used: dict[str, None] = {}
+    for node in nodes:
+        tag: Tag = node[0]
+        if tag.kind is StepKind.RULE:
+            used[tag.source] = None
+        if len(node) > 2:  # noqa: PLR2004  more than a leaf: premises
+            for below in node[2]:
+                if id(below) not in seen:
+                    seen.add(id(below))
+                    nodes.append(below)
+    return tuple(used)
+
+
 def _without_repetition(root: Node, origin: Origin) -> Proof:
     numbers: dict[int, int] = {}
     steps: list[Step] = []

@@ -68,6 +68,14 @@ class Schema:
             self._accepted[fact.predicate, types] = table
         return table
 
+    def has_use_for(self, fact: Fact) -> bool:
+        """Tell whether some rule could meet *fact*, by its predicate and types alone."""
+        types = tuple(map(type_name, fact.args))
+        if (fact.predicate, types) in self._accepted:
+            return True
+        known = self.signatures.get(key_of(fact.predicate, len(fact.args)), [])
+        return any(signature.accepts(types) for signature in known)
+
     def _expected(self, fact: Fact) -> str:
         known = self.signatures.get(key_of(fact.predicate, len(fact.args)))
         if known:
