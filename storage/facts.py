@@ -1,0 +1,188 @@
+"""The ledger of facts: what lives, and everything that ever lived."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import NamedTuple, TypeVar
+
+from sqlalchemy import ColumnElement, insert, update
+from sqlmodel import col, or_, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from policies.model import Answer, Entity, Fact
+from storage.engine import Database
+from storage.errors import FactRefusedError, FactVersionError
+from storage.tables import CounterRow, FactRow
+
+_COUNTER = select(CounterRow).where(CounterRow.name == "facts")
+_MOST_AT_ONCE = 500
+"""Values in one statement, well under what any database takes."""
+_Item = TypeVar("_Item")
+_LEAST, _MOST = -(2**63), 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Facts of one *origin* to add and to remove, and who wants that and why."""
+
+    add: tuple[Fact, ...]
+    remove: tuple[Fact, ...]
+    origin: str
+    by: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a change came to: the version since then, and what was not so before."""
+
+    version: int
+    added: tuple[Fact, ...]
+    removed: tuple[Fact, ...]
+
+
+class _Key(NamedTuple):
+    """A fact as it is stored, in which `true` is not `1`."""
+
+    predicate: str
+    args: str
+
+
+class _Moment(NamedTuple):
+    """When a life of a fact begins or ends, by whom and why."""
+
+    version: int
+    at: float
+    by: str
+    why: str
+
+    def stamp(self, verb: str) -> dict[str, object]:
+        """Return the columns whose names begin with *verb*."""
+        return {f"{verb}_{name}": value for name, value in self._asdict().items()}
+
+
+class FactLedger:
+    """The facts of *database*. *clock* tells the seconds since the epoch."""
+
+    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def living(self) -> tuple[int, list[tuple[Fact, str]]]:
+        """Return the version and the facts of that version, each with its origin."""
+        async with self._database.reading() as session:
+            version = await _version(session)
+            return version, await _facts(session, col(FactRow.removed_version).is_(None))
+
+    async def as_of(self, version: int) -> list[tuple[Fact, str]]:
+        """Return the facts that lived in *version*, each with its origin.
+
+        Raise `FactVersionError` if there was no such version.
+        """
+        async with self._database.reading() as session:
+            newest = await _version(session)
+            if not 0 <= version <= newest:
+                raise FactVersionError(f"{version} of {newest}")
+            removed = col(FactRow.removed_version)
+            return await _facts(
+                session,
+                col(FactRow.added_version) <= version,
+                or_(removed.is_(None), removed > version),
+            )
+
+    async def change(self, change: Change) -> Applied:
+        """Apply *change* whole, as a new version if it changes anything.
+
+        Raise `FactRefusedError` for a fact with a value that cannot be kept, and for one that is
+        both added and removed.
+        """
+        add, remove = _keyed(change.add), _keyed(change.remove)
+        if add.keys() & remove.keys():
+            raise FactRefusedError("a fact is both added and removed")
+        async with self._database.changing() as session:
+            counter = (await session.exec(_COUNTER.with_for_update())).one()
+            living = await _living(session, change.origin, [*add, *remove])
+            added = [key for key in add if key not in living]
+            removed = [key for key in remove if key in living]
+            if added or removed:
+                counter.value += 1
+                moment = _Moment(counter.value, self._clock(), change.by, change.why)
+                await _begin(session, added, change.origin, moment)
+                await _end(session, [living[key] for key in removed], moment)
+        return Applied(
+            counter.value, tuple(add[key] for key in added), tuple(remove[key] for key in removed)
+        )
+
+
+async def _version(session: AsyncSession) -> int:
+    return (await session.exec(_COUNTER)).one().value
+
+
+async def _begin(session: AsyncSession, keys: Iterable[_Key], origin: str, moment: _Moment) -> None:
+    stamp = {"origin": origin} | moment.stamp("added")
+    for some in _portions([key._asdict() | stamp for key in keys]):
+        await session.exec(insert(FactRow), params=some)
+
+
+async def _end(session: AsyncSession, rows: Sequence[int], moment: _Moment) -> None:
+    for some in _portions(rows):
+        ended = update(FactRow).where(col(FactRow.id).in_(some))
+        await session.exec(ended.values(moment.stamp("removed")))
+
+
+async def _facts(session: AsyncSession, *lived: ColumnElement[bool]) -> list[tuple[Fact, str]]:
+    rows = await session.exec(
+        select(FactRow.predicate, FactRow.args, FactRow.origin)
+        .where(*lived)
+        .order_by(col(FactRow.id))
+    )
+    return [(Fact(predicate, _read(args)), origin) for predicate, args, origin in rows]
+
+
+async def _living(session: AsyncSession, origin: str, keys: list[_Key]) -> dict[_Key, int]:
+    """Return the rows of those *keys* that live."""
+    found: dict[_Key, int] = {}
+    for predicate, group in groupby(sorted(keys), key=lambda key: key.predicate):
+        for some in _portions([key.args for key in group]):
+            rows = await session.exec(
+                select(FactRow.args, FactRow.id).where(
+                    FactRow.predicate == predicate,
+                    col(FactRow.args).in_(some),
+                    FactRow.origin == origin,
+                    col(FactRow.removed_version).is_(None),
+                )
+            )
+            found |= {_Key(predicate, args): number for args, number in rows if number is not None}
+    return found
+
+
+def _portions(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
+    for start in range(0, len(items), _MOST_AT_ONCE):
+        yield items[start : start + _MOST_AT_ONCE]
+
+
+def _keyed(facts: Iterable[Fact]) -> dict[_Key, Fact]:
+    return {_Key(fact.predicate, _written(fact.args)): fact for fact in facts}
+
+
+def _written(args: tuple[Answer, ...]) -> str:
+    """Return *args* as the one JSON text that means them, in ASCII."""
+    return json.dumps([_json(value) for value in args], separators=(",", ":"))
+
+
+def _json(value: Answer) -> object:
+    if isinstance(value, Entity):
+        return {"type": value.type, "id": value.id}
+    if isinstance(value, bool | str) or (isinstance(value, int) and _LEAST <= value <= _MOST):
+        return value
+    raise FactRefusedError(f"a {type(value).__name__} is not kept in facts")
+
+
+def _read(text: str) -> tuple[Answer, ...]:
+    return tuple(
+        Entity(value["type"], value["id"]) if isinstance(value, dict) else value
+        for value in json.loads(text)
+    )

@@ -1,0 +1,124 @@
+"""The tables of the state.
+
+Moments named `..._at` are seconds since the epoch: those of a token are whole, as in its claims,
+and those that the gateway's own clock told are not.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from sqlalchemy import BigInteger, Index, Integer, MetaData, Text, text
+from sqlmodel import Field, SQLModel
+
+METADATA = MetaData()
+
+# SQLite numbers rows by itself only where the type is INTEGER, which there has 64 bits anyway.
+_RowNumber = BigInteger().with_variant(Integer(), "sqlite")
+
+
+class State(SQLModel):
+    """What the tables share."""
+
+    metadata: ClassVar[MetaData] = METADATA
+
+
+class CounterRow(State, table=True):
+    """A number that is read and raised under the lock of its row."""
+
+    __tablename__ = "counters"
+
+    name: str = Field(primary_key=True)
+    value: int = Field(sa_type=BigInteger)
+
+
+class FactRow(State, table=True):
+    """One life of a fact: from the version that added it up to the one that removed it."""
+
+    __tablename__ = "facts"
+    __table_args__ = (
+        Index(
+            "facts_living", "predicate", "args", "origin", unique=True,
+            sqlite_where=text("removed_version IS NULL"),
+            postgresql_where=text("removed_version IS NULL"),
+        ),
+    )  # fmt: skip
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=_RowNumber)
+    predicate: str
+    args: str = Field(sa_type=Text)
+    origin: str
+    added_version: int = Field(sa_type=BigInteger)
+    added_at: float
+    added_by: str
+    added_why: str
+    removed_version: int | None = Field(default=None, sa_type=BigInteger)
+    removed_at: float | None = None
+    removed_by: str | None = None
+    removed_why: str | None = None
+
+
+class IdentityRow(State, table=True):
+    """A client or a user."""
+
+    __tablename__ = "identities"
+
+    type: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    description: str
+    created_at: float
+    created_by: str
+
+
+class TokenRow(State, table=True):
+    """A token that was issued, by its id; its text is kept nowhere."""
+
+    __tablename__ = "tokens"
+    __table_args__ = (
+        Index("tokens_newest", "issued_at", "jti"),
+        Index("tokens_of_subject", "subject", "issued_at", "jti"),
+        Index(
+            "tokens_revoked", "plane", "expires_at",
+            sqlite_where=text("revoked_at IS NOT NULL"),
+            postgresql_where=text("revoked_at IS NOT NULL"),
+        ),
+    )  # fmt: skip
+
+    jti: str = Field(primary_key=True)
+    plane: str
+    subject: str
+    client_id: str
+    audience: str
+    issued_at: int = Field(sa_type=BigInteger)
+    expires_at: int = Field(sa_type=BigInteger)
+    issued_by: str
+    key_id: str
+    revoked_at: float | None = None
+    revoked_by: str | None = None
+    revoked_why: str | None = None
+
+
+class ServerRow(State, table=True):
+    """A server whose offer was taken at least once."""
+
+    __tablename__ = "servers"
+
+    name: str = Field(primary_key=True)
+    first_seen_at: float
+
+
+class DefinitionRow(State, table=True):
+    """One thing that a server offers or once offered, as last seen."""
+
+    __tablename__ = "definitions"
+
+    server: str = Field(primary_key=True, foreign_key="servers.name")
+    kind: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    seen_hash: str
+    approved_hash: str | None = None
+    state: str
+    body: str = Field(sa_type=Text)
+    first_seen_at: float
+    last_seen_at: float
+    changed_at: float
