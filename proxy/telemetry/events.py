@@ -1,0 +1,251 @@
+"""The closed list of events, and the one place that writes them: a line each.
+
+Fields are named and typed here, so that nothing else can get into the log.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final, TextIO
+
+import structlog
+
+from policies.model import Decision, Entity
+from proxy.telemetry.lines import frames, make_plain, renderer
+
+LEVELS: Final = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What an event is: its level, its fields beside time, level and event, and its meaning."""
+
+    level: str
+    fields: str
+    meaning: str
+
+
+class Event(Enum):
+    """Every event. The value of `event` in a line is the name in small letters."""
+
+    STARTED = Row("info", "version mode data admin policy", "The gateway answers.")
+    STOPPING = Row("info", "calls", "The gateway takes no more calls and lets running ones end.")
+    STOPPED = Row("info", "seconds", "The gateway has stopped.")
+    SETTINGS_WARNING = Row(
+        "warning", "setting problem", "A setting is allowed but deserves a second look."
+    )
+
+    POLICY_LOADED = Row("info", "policy files rules seconds", "The policy was read at the start.")
+    POLICY_REFUSED = Row(
+        "error", "in_force problems", "A policy was not taken; the one before stays in force."
+    )
+    POLICY_CHANGED = Row("info", "before after by", "Another policy is in force.")
+
+    CATALOGUE_REFRESHED = Row(
+        "info", "server items changed dropped seconds", "An upstream told what it offers."
+    )
+    CATALOGUE_FAILED = Row(
+        "warning", "server code detail", "An upstream could not be asked what it offers."
+    )
+
+    DECISION_MADE = Row(
+        "debug",
+        "decision_id actor action resource verdict reason policy rules seconds",
+        "A question was answered; the record has the whole of it.",
+    )
+    REFUSED = Row(
+        "debug", "reason address", "A request was refused before its sender was identified."
+    )
+    CLIENT_LEFT = Row("debug", "server method seconds", "A client hung up before its answer.")
+
+    UPSTREAM_FAILED = Row(
+        "warning", "server code kind detail", "An upstream could not be reached, or was too slow."
+    )
+    UPSTREAM_HOSTILE = Row(
+        "error", "server kind detail", "An upstream answered with what cannot be passed on."
+    )
+
+    JOURNAL_FAILED = Row(
+        "error", "code detail", "Decisions cannot be recorded; every call is refused."
+    )
+    JOURNAL_RECOVERED = Row("warning", "seconds", "Decisions can be recorded again.")
+
+    TOKEN_ISSUED = Row(
+        "info", "token_id subject audience by expires_at", "An access token was issued."
+    )
+    TOKEN_REVOKED = Row("info", "token_id by why", "An access token was revoked.")
+
+    INTERNAL_ERROR = Row(
+        "error", "where error traceback", "The gateway has a fault; please report it."
+    )
+    LIBRARY_MESSAGE = Row(
+        "warning",
+        "library message error traceback",
+        "A library had something to say, at its own level.",
+    )
+
+    @property
+    def label(self) -> str:
+        return self.name.lower()
+
+    @property
+    def level(self) -> int:
+        return LEVELS[self.value.level]
+
+
+class Events:
+    """Writes events of at least one level. `debugging` tells whether debug ones are written.
+
+    Ask `debugging` first where a field of a debug event costs something to make.
+    """
+
+    def __init__(self, level: str, stream: TextIO) -> None:
+        self._level = LEVELS[level]
+        self.debugging = self._level <= logging.DEBUG
+        self._log: Any = structlog.wrap_logger(
+            structlog.WriteLogger(stream),
+            processors=[
+                structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+                make_plain,
+                renderer(stream),
+            ],
+            wrapper_class=structlog.BoundLogger,
+            context_class=dict,
+        )
+
+    def started(self, *, version: str, mode: str, data: str, admin: str, policy: str) -> None:
+        self._write(
+            Event.STARTED, version=version, mode=mode, data=data, admin=admin, policy=policy
+        )
+
+    def stopping(self, *, calls: int) -> None:
+        self._write(Event.STOPPING, calls=calls)
+
+    def stopped(self, *, seconds: float) -> None:
+        self._write(Event.STOPPED, seconds=round(seconds, 3))
+
+    def settings_warning(self, *, setting: str, problem: str) -> None:
+        self._write(Event.SETTINGS_WARNING, setting=setting, problem=problem)
+
+    def policy_loaded(self, *, policy: str, files: int, rules: int, seconds: float) -> None:
+        self._write(
+            Event.POLICY_LOADED, policy=policy, files=files, rules=rules, seconds=round(seconds, 3)
+        )
+
+    def policy_refused(self, *, in_force: str, problems: Sequence[str]) -> None:
+        self._write(Event.POLICY_REFUSED, in_force=in_force, problems=list(problems))
+
+    def policy_changed(self, *, before: str, after: str, by: str) -> None:
+        self._write(Event.POLICY_CHANGED, before=before, after=after, by=by)
+
+    def catalogue_refreshed(
+        self, *, server: str, items: int, changed: int, dropped: Sequence[str], seconds: float
+    ) -> None:
+        self._write(
+            Event.CATALOGUE_REFRESHED,
+            server=server,
+            items=items,
+            changed=changed,
+            dropped=list(dropped),
+            seconds=round(seconds, 3),
+        )
+
+    def catalogue_failed(self, *, server: str, code: str, detail: str) -> None:
+        self._write(Event.CATALOGUE_FAILED, server=server, code=code, detail=detail)
+
+    def decision_made(
+        self,
+        *,
+        decision_id: str,
+        actor: Entity,
+        action: str,
+        resource: Entity,
+        decision: Decision,
+        seconds: float,
+    ) -> None:
+        if not self.debugging:
+            return
+        self._write(
+            Event.DECISION_MADE,
+            decision_id=decision_id,
+            actor=str(actor),
+            action=action,
+            # A URI may say as much as an argument; the record has it.
+            resource=resource.type if resource.type == "Document" else str(resource),
+            verdict=decision.verdict,
+            reason=decision.reason,
+            policy=decision.policy,
+            rules=list(decision.rules),
+            seconds=round(seconds, 6),
+        )
+
+    def refused(self, *, reason: str, address: str) -> None:
+        if self.debugging:
+            self._write(Event.REFUSED, reason=reason, address=address)
+
+    def client_left(self, *, server: str, method: str, seconds: float) -> None:
+        if self.debugging:
+            self._write(Event.CLIENT_LEFT, server=server, method=method, seconds=round(seconds, 3))
+
+    def upstream_failed(self, *, server: str, code: str, kind: str, detail: str) -> None:
+        self._write(Event.UPSTREAM_FAILED, server=server, code=code, kind=kind, detail=detail)
+
+    def upstream_hostile(self, *, server: str, kind: str, detail: str) -> None:
+        self._write(Event.UPSTREAM_HOSTILE, server=server, kind=kind, detail=detail)
+
+    def journal_failed(self, *, code: str, detail: str) -> None:
+        self._write(Event.JOURNAL_FAILED, code=code, detail=detail)
+
+    def journal_recovered(self, *, seconds: float) -> None:
+        self._write(Event.JOURNAL_RECOVERED, seconds=round(seconds, 3))
+
+    def token_issued(
+        self, *, token_id: str, subject: str, audience: str, by: str, expires_at: int
+    ) -> None:
+        self._write(
+            Event.TOKEN_ISSUED,
+            token_id=token_id,
+            subject=subject,
+            audience=audience,
+            by=by,
+            expires_at=expires_at,
+        )
+
+    def token_revoked(self, *, token_id: str, by: str, why: str) -> None:
+        self._write(Event.TOKEN_REVOKED, token_id=token_id, by=by, why=why)
+
+    def internal_error(self, *, where: str, error: BaseException) -> None:
+        self._write(
+            Event.INTERNAL_ERROR,
+            where=where,
+            error=type(error).__qualname__,
+            traceback=frames(error),
+        )
+
+    def library_message(
+        self, *, library: str, level: str, message: str, error: BaseException | None
+    ) -> None:
+        """Write what *library* says, at the *level* it chose: one of `LEVELS`."""
+        if LEVELS[level] >= self._level:
+            fields: dict[str, object] = {"library": library, "message": message}
+            if error is not None:
+                fields |= {"error": type(error).__qualname__, "traceback": frames(error)}
+            self._put(level, Event.LIBRARY_MESSAGE.label, fields)
+
+    def _write(self, event: Event, **fields: object) -> None:
+        if event.level >= self._level:
+            self._put(event.value.level, event.label, fields)
+
+    def _put(self, level: str, name: str, fields: dict[str, object]) -> None:
+        # A log that cannot be written must not fail the call that it tells of.
+        with suppress(OSError, ValueError):
+            self._log.msg(name, level=level, **fields)
