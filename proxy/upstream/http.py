@@ -54,10 +54,12 @@ class Pool:
         self._limits = limits or Limits()
         self._resolver = resolver
         self._context = _strict(context) if upstream.secure else None
-        self._start = (
-            f"POST {upstream.target} HTTP/1.1\r\nHost: {upstream.authority}\r\n"
-            "Connection: keep-alive\r\nContent-Length: "
-        ).encode("ascii")
+        rest = (
+            f"{upstream.target} HTTP/1.1\r\nHost: {upstream.authority}\r\n"
+            "Connection: keep-alive\r\n"
+        )
+        self._post = f"POST {rest}Content-Length: ".encode("ascii")
+        self._delete = f"DELETE {rest}".encode("ascii")
         self._unused: deque[Connection] = deque()
         self._all: set[Connection] = set()
         self._taken = 0
@@ -80,19 +82,18 @@ class Pool:
         *repeatable* request is sent once more, on another connection, if the first had been used
         before and ended without a byte of an answer; any other request is sent at most once.
         """
-        request = self._request(headers, body)
-        until = asyncio.get_running_loop().time() + deadline
-        connection = self._take() or await self._turn(until)
-        was_reused = connection.is_reused
-        try:
-            return await connection.ask(request, until=until)
-        except UpstreamError as error:
-            if not (repeatable and was_reused and error.unanswered):
-                raise
-        # Every other old connection may have ended with that one.
-        self._drop_unused()
-        connection = await self._turn(until)
-        return await connection.ask(request, until=until)
+        fields = _fields(headers)
+        request = b"%b%d\r\n%b\r\n%b" % (self._post, len(body), fields, body)
+        return await self._send(request, deadline, repeatable=repeatable)
+
+    async def delete(self, headers: Sequence[tuple[bytes, bytes]], *, deadline: float) -> Answer:
+        """Send a DELETE, which has no body, and return its final answer. Raises `UpstreamError`.
+
+        As `post` of what is repeatable, since to delete twice is to delete (RFC 9110, section
+        9.2.2).
+        """
+        request = b"%b%b\r\n" % (self._delete, _fields(headers))
+        return await self._send(request, deadline, repeatable=True)
 
     def close(self) -> None:
         """Hang up every connection; whoever waits is told so. Nothing can be sent afterwards."""
@@ -107,13 +108,19 @@ class Pool:
         if self._sweeper is not None:
             self._sweeper.cancel()
 
-    def _request(self, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> bytes:
-        fields = b"".join([b"%b: %b\r\n" % field for field in headers])
-        if fields.count(b"\n") != len(headers) or _FIELDS.fullmatch(fields) is None:
-            raise ValueError("A header has a name or a value that HTTP does not allow.")
-        if any(name.lower() in _OURS for name, _ in headers):
-            raise ValueError("A header is set that is not the caller's to set.")
-        return b"%b%d\r\n%b\r\n%b" % (self._start, len(body), fields, body)
+    async def _send(self, request: bytes, deadline: float, *, repeatable: bool) -> Answer:
+        until = asyncio.get_running_loop().time() + deadline
+        connection = self._take() or await self._turn(until)
+        was_reused = connection.is_reused
+        try:
+            return await connection.ask(request, until=until)
+        except UpstreamError as error:
+            if not (repeatable and was_reused and error.unanswered):
+                raise
+        # Every other old connection may have ended with that one.
+        self._drop_unused()
+        connection = await self._turn(until)
+        return await connection.ask(request, until=until)
 
     # Taking connections and giving them back.
 
@@ -258,6 +265,15 @@ class Pool:
             connection.close()
             raise ConnectionResetError("closed as soon as it was open")
         return connection
+
+
+def _fields(headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+    fields = b"".join([b"%b: %b\r\n" % field for field in headers])
+    if fields.count(b"\n") != len(headers) or _FIELDS.fullmatch(fields) is None:
+        raise ValueError("A header has a name or a value that HTTP does not allow.")
+    if any(name.lower() in _OURS for name, _ in headers):
+        raise ValueError("A header is set that is not the caller's to set.")
+    return fields
 
 
 def _strict(context: ssl.SSLContext | None) -> ssl.SSLContext:
