@@ -45,6 +45,10 @@ class FactSet(Mapping[str, Table]):
             )
         return FactSet(tables, self.version + 1)
 
+    def numbered(self, version: int) -> FactSet:
+        """Return this set as the one that a ledger calls *version*."""
+        return FactSet(self._tables, version)
+
     def origins(self, fact: Fact) -> Origins:
         """Return where *fact* comes from; nothing if it is not in the set."""
         table = self._tables.get(key_of(fact.predicate, len(fact.args)), EMPTY)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -38,6 +39,26 @@ def northgate(
     ] = False,
 ) -> None:
     """Guard MCP servers by policy."""
+
+
+@app.command()
+def serve(
+    *,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config", metavar="FILE", help="The settings; northgate.toml, if it is here."
+        ),
+    ] = None,
+) -> None:
+    """Run the gateway until SIGTERM or Ctrl-C.
+
+    Settings come from FILE and from NORTHGATE_* variables. Exit code 0 when it was told to stop,
+    2 with every problem named if it cannot start.
+    """
+    from proxy.cli.serving import run  # noqa: PLC0415  what a command needs is loaded with it
+
+    raise typer.Exit(run(config))
 
 
 def main() -> None:

@@ -226,6 +226,10 @@ class Upstream(Branch):
         "Streamable HTTP, the HTTP+SSE transport of 2024, or a process.", "http"
     )
     url: Endpoint | None = setting("Where it is, for http and sse.", None)
+    network: Literal["public", "private", "loopback"] = setting(
+        "Where its address may be. What the URL names as an address, or localhost, is allowed.",
+        "public",
+    )
     command: Text | None = setting("The program to start, for stdio.", None)
     args: tuple[Argument, ...] = setting("The program's arguments, for stdio.", ())
     env: Annotated[Mapping[str, Variable], _FIXED, PlainSerializer(_hidden)] = setting(

@@ -65,5 +65,17 @@ class Principal:
             raise ValueError("Only a client acts for a user, and the user has a name.")
 
     @property
+    def claims(self) -> tuple[tuple[str, str], ...]:
+        """What the token said, for a policy to ask of; each word of the scope by itself."""
+        said = (
+            ("iss", self.issuer),
+            ("sub", self.subject),
+            ("client_id", self.client_id),
+            ("jti", self.token_id),
+            ("aud", self.audience),
+        )
+        return (*said, *(("scope", word) for word in sorted(self.scope)))
+
+    @property
     def actor(self) -> Entity:
         return Entity(self.type.value, self.id)

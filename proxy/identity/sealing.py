@@ -95,6 +95,10 @@ class MasterKey:
         """Return an HMAC-SHA256 of *content*, in hexadecimal digits."""
         return hmac.digest(self._derived(purpose), content, "sha256").hex()
 
+    def key_for(self, purpose: str) -> Secret:
+        """Return 32 bytes that are the same for the same *purpose*, and tell nothing of others."""
+        return Secret(self._derived(purpose))
+
     def require(self, master_id: str) -> None:
         """Raise `MasterKeyError` unless *master_id* is this key's own."""
         if master_id != self.id:

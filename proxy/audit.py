@@ -1,0 +1,197 @@
+"""Record before effect: what was decided is durable before anything follows from it.
+
+What a record holds of arguments is what a later decision on it needs, and no more: each test that
+the policy asked for with its result, and text only where the policy itself names it.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import orjson
+
+from policies.demands import CallTests
+from policies.model import Answer, Decision, Entity, Fact
+from proxy.identity.principal import Principal
+from storage.journal import Journal, JournalError, JournalUnavailableError, Kind, RecordRefusedError
+
+Arguments = Literal["facts", "digest", "full"]
+
+_MOST_DIGEST: Final = 32
+
+
+class UnrecordedError(Exception):
+    """A record is not durable, so what it was about must not happen. `code` is for the log."""
+
+    def __init__(self, error: JournalError) -> None:
+        super().__init__(error.code)
+        self.code = error.code
+
+
+class Redaction:
+    """Turns values into what a record may hold of them, under a key that never leaves."""
+
+    def __init__(self, key: bytes, keep: Arguments) -> None:
+        self._key = key
+        self.keep = keep
+
+    def digest(self, content: bytes) -> str:
+        """Return a keyed hash: the same for the same content, and no way back to it."""
+        return hmac.digest(self._key, content, "sha256").hex()[:_MOST_DIGEST]
+
+    def arguments(self, arguments: Mapping[str, Any]) -> str:
+        """Return the digest of *arguments*, whatever the order of their keys."""
+        return self.digest(orjson.dumps(arguments, option=orjson.OPT_SORT_KEYS))
+
+    def value(self, value: Answer, words: frozenset[str]) -> object:
+        """Return *value* for a record: an entity as type and id, text only if it is of *words*."""
+        if isinstance(value, Entity):
+            return {"type": value.type, "id": value.id}
+        if isinstance(value, str) and value not in words:
+            return {"digest": self.digest(value.encode())}
+        return value
+
+    def fact(self, fact: Fact, words: frozenset[str]) -> list[object]:
+        """Return *fact* as `[predicate, argument, ...]`."""
+        return [fact.predicate, *(self.value(arg, words) for arg in fact.args)]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What one record is about.
+
+    `facts` held for the call alone; `tests` are those of arguments with what each said: a fact,
+    or None for a value that satisfies neither it nor its opposite.
+    """
+
+    principal: Principal
+    server: str
+    method: str
+    action: str
+    resource: Entity
+    now: int
+    facts: tuple[Fact, ...] = ()
+    tests: CallTests | None = None
+    outcomes: tuple[Fact | None, ...] = ()
+    arguments: Mapping[str, Any] | None = None
+
+
+class Audit:
+    """Writes decisions, outcomes and changes to the journal.
+
+    *on_failure* is told the code of each record that was refused.
+    """
+
+    def __init__(
+        self, journal: Journal, redaction: Redaction, on_failure: Callable[[str], None]
+    ) -> None:
+        self._journal = journal
+        self._redaction = redaction
+        self._on_failure = on_failure
+
+    async def decided(self, subject: Subject, decision: Decision, words: frozenset[str]) -> str:
+        """Return the id of the record of *decision* once it is durable.
+
+        *words* are the strings that the policy names. Raises `UnrecordedError`.
+        """
+        return await self._append(Kind.DECISION, self._decision(subject, decision, words))
+
+    def ended(
+        self, decision_id: str, status: int | str, *, is_error: bool, size: int, seconds: float
+    ) -> None:
+        """Record what became of an allowed call, without waiting.
+
+        *status* is the HTTP status the caller got, or a word for a call that ended without one.
+        """
+        payload = {
+            "decision": decision_id,
+            "status": status,
+            "is_error": is_error,
+            "bytes": size,
+            "ms": round(seconds * 1000, 3),
+        }
+        try:
+            self._journal.append_soon(Kind.OUTCOME, payload)
+        except JournalUnavailableError as error:
+            # The decision stands without an outcome, which means "unknown".
+            self._on_failure(error.code)
+
+    async def changed(
+        self,
+        who: Mapping[str, Any],
+        what: str,
+        *,
+        why: str = "",
+        before: object = None,
+        after: object = None,
+    ) -> str:
+        """Return the id of the record of a change once it is durable. Raises `UnrecordedError`."""
+        payload = {"who": who, "what": what, "why": why, "before": before, "after": after}
+        return await self._append(Kind.CHANGE, payload)
+
+    async def _append(self, kind: Kind, payload: Mapping[str, Any]) -> str:
+        try:
+            return await self._journal.append(kind, payload)
+        except (JournalUnavailableError, RecordRefusedError) as error:
+            self._on_failure(error.code)
+            raise UnrecordedError(error) from error
+
+    def _decision(
+        self, subject: Subject, decision: Decision, words: frozenset[str]
+    ) -> dict[str, Any]:
+        redaction, resource = self._redaction, subject.resource
+        payload: dict[str, Any] = {
+            "principal": principal_document(subject.principal),
+            "server": subject.server,
+            "method": subject.method,
+            "action": subject.action,
+            "resource": {"type": resource.type, "id": resource.id},
+            "facts": [redaction.fact(fact, words) for fact in subject.facts],
+            "policy": decision.policy,
+            "fact_version": decision.fact_version,
+            "now": subject.now,
+            "verdict": decision.verdict.value,
+            "reason": decision.reason.value,
+            "rules": decision.rules,
+        }
+        if subject.arguments is not None:
+            self._add_arguments(payload, subject, words)
+        return payload
+
+    def _add_arguments(
+        self, payload: dict[str, Any], subject: Subject, words: frozenset[str]
+    ) -> None:
+        redaction, arguments = self._redaction, subject.arguments or {}
+        payload["args_digest"] = redaction.arguments(arguments)
+        if redaction.keep == "digest" or subject.tests is None:
+            return
+        resource = payload["resource"]
+        silent = []
+        for test, fact in zip(subject.tests.tests, subject.outcomes, strict=True):
+            if fact is None:
+                silent.append([test.predicate, test.key, test.pattern])
+            elif test.predicate == "argument":
+                value = redaction.value(fact.args[2], words)
+                payload["facts"].append([fact.predicate, resource, test.key, value])
+            else:
+                # Keys and patterns are words of the policy and its facts, not of the call.
+                payload["facts"].append([fact.predicate, resource, *fact.args[1:]])
+        if silent:
+            payload["silent_tests"] = silent
+        if redaction.keep == "full":
+            payload["arguments"] = arguments
+
+
+def principal_document(principal: Principal) -> dict[str, Any]:
+    """Return *principal* as records name whoever asked."""
+    return {
+        "type": principal.type.value,
+        "id": principal.id,
+        "issuer": principal.issuer,
+        "client": principal.client_id,
+        "token_id": principal.token_id,
+        "acts_for": principal.acts_for,
+    }

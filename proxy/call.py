@@ -1,0 +1,58 @@
+"""One call on its way: who makes it, where, on which grounds, and what it turned out to ask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from policies.grounds import Grounds
+from policies.model import AccessRequest, Entity, Fact
+from policies.supplied import Caller, caller_facts, document_facts
+from proxy.identity.principal import Principal
+from proxy.telemetry.traces import ServerSpan
+from proxy.upstream.server import Server
+from proxy.wire.jsonrpc import Id
+
+
+@dataclass(slots=True)
+class Call:
+    """A request of an identified principal to one server's endpoint.
+
+    `server` is None where none of that name is registered. `now` is the Unix second that every
+    question of this call is asked at, `started` the monotonic second it arrived. `id`, `method`
+    and `version` are filled in as they are read, `span` where calls are traced.
+    """
+
+    principal: Principal
+    server_name: str
+    server: Server | None
+    grounds: Grounds
+    address: str
+    now: int
+    started: float
+    facts: tuple[Fact, ...] = field(default=())
+    id: Id | None = None
+    method: str = ""
+    version: str = ""
+    span: ServerSpan | None = None
+
+    def __post_init__(self) -> None:
+        """State what holds of the caller throughout the call."""
+        named = self.grounds.demands.named
+        claims = self.principal.claims if "claim" in named else ()
+        principal = self.principal
+        caller = Caller(principal.actor, principal.acts_for, claims, self.address)
+        self.facts = tuple(caller_facts(named, caller, self.now))
+
+    @property
+    def entity(self) -> Entity:
+        """The server as the policy knows it, registered or not."""
+        return Entity("Server", self.server_name)
+
+    def request(self, action: str, resource: Entity, facts: tuple[Fact, ...] = ()) -> AccessRequest:
+        """Return the question whether this caller may do *action* on *resource*."""
+        actor = self.principal.actor
+        return AccessRequest(actor, action, resource, self.facts + facts, self.now)
+
+    def document_facts(self, document: Entity, uri: str) -> list[Fact]:
+        """Return what the id of *document* says by itself."""
+        return document_facts(self.grounds.demands.named, document, self.entity, uri)

@@ -1,0 +1,77 @@
+"""What a caller is told when the gateway does not do what was asked: one table of answers.
+
+Codes of our own lie outside -32768 to -32000, which JSON-RPC and MCP keep for themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+INVALID_PARAMS: Final = -32602
+RESOURCE_NOT_FOUND: Final = -32002
+NOT_FOUND: Final = 40401
+DENIED: Final = 40301
+TOO_FAST: Final = 42901
+UNDECIDED: Final = 50301
+UNRECORDED: Final = 50302
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One answer that is not a result: an HTTP status and a JSON-RPC error."""
+
+    status: int
+    code: int
+    message: str
+    data: Mapping[str, Any] | None = None
+    headers: tuple[tuple[bytes, bytes], ...] = field(default=())
+
+    def encode(self, id_: str | int | None) -> bytes:
+        """Return the body, with the id of the request if one was read."""
+        error: dict[str, Any] = {"code": self.code, "message": self.message}
+        if self.data is not None:
+            error["data"] = self.data
+        return orjson.dumps({"jsonrpc": "2.0", "id": id_, "error": error})
+
+
+UNKNOWN_SERVER: Final = Refusal(404, NOT_FOUND, "There is no such server for you here.")
+
+CANNOT_DECIDE: Final = Refusal(
+    503, UNDECIDED, "The call could not be judged, so it was not made; try again shortly."
+)
+
+CANNOT_RECORD: Final = Refusal(
+    503, UNRECORDED, "The call could not be recorded, so it was not made; try again shortly."
+)
+
+SESSION_OVER: Final = Refusal(404, NOT_FOUND, "The session is over; send initialize again.")
+
+CALLED_TOO_FAST: Final = Refusal(
+    429, TOO_FAST, "Too many calls at once; wait a second.", headers=((b"Retry-After", b"1"),)
+)
+
+
+def unknown_item(kind: str, name: str) -> Refusal:
+    """Return the answer for a tool or prompt that is unknown, or hidden from the caller.
+
+    It is the sentence that servers themselves use, so that the two cannot be told apart.
+    """
+    return Refusal(200, INVALID_PARAMS, f"Unknown {kind}: {name}")
+
+
+def unknown_document(uri: str, *, modern: bool) -> Refusal:
+    """Return the answer for a resource that is unknown, or hidden from the caller."""
+    code = INVALID_PARAMS if modern else RESOURCE_NOT_FOUND
+    return Refusal(200, code, "Resource not found", {"uri": uri})
+
+
+def denied(reason: str, decision_id: str, support_contact: str | None) -> Refusal:
+    """Return the answer for a call that is visible to the caller and was not allowed."""
+    data = {"reason": reason, "decision_id": decision_id}
+    if support_contact is not None:
+        data["support_contact"] = support_contact
+    return Refusal(200, DENIED, "The policy does not allow this call.", data)

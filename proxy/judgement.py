@@ -1,0 +1,122 @@
+"""Judging one question: may the caller connect, does the thing exist, is it allowed, is it seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from policies.arguments import ambiguous_keys
+from policies.demands import CallTests
+from policies.model import Decision, Fact, Reason, Verdict
+from policies.pdp import DecisionPoint, UndecidedError
+from proxy.call import Call
+from proxy.forward import wants_log
+from proxy.question import CONNECT, SET_LOG_LEVEL, USES, Question
+from proxy.upstream.server import Server
+from proxy.wire.jsonrpc import Id, Notification, Request
+from proxy.wire.refusals import Fault, WireError
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A question with its decision, and what the record keeps of how it came about.
+
+    `facts` are those of the resource; those of the caller stand in the call.
+    """
+
+    question: Question
+    decision: Decision
+    facts: tuple[Fact, ...] = ()
+    tests: CallTests | None = None
+    outcomes: tuple[Fact | None, ...] = ()
+
+
+class Judge:
+    """Asks the decision point. *on_unknown* is told of a server asked for what it may offer by now.
+
+    What is hidden and what does not exist are the same decision, by the same path.
+    """
+
+    def __init__(self, point: DecisionPoint, on_unknown: Callable[[Server], None]) -> None:
+        self._point = point
+        self._on_unknown = on_unknown
+
+    async def connect(self, call: Call) -> Judgement:
+        """Return whether the caller may know the server at all; no, if it is not registered."""
+        question = Question(CONNECT, call.entity)
+        decision = await self._point.decide(call.request(CONNECT, call.entity), call.grounds)
+        is_absent = decision.allowed and call.server is None
+        if is_absent or decision.reason is Reason.NO_RULE:
+            decision = _hidden(decision)
+        return Judgement(question, decision)
+
+    async def judge(
+        self, call: Call, question: Question, connect: Judgement, id_: Id | None
+    ) -> Judgement:
+        """Return the judgement on *question*, given that on connecting.
+
+        Raises `WireError` for arguments with a key that some program may take for a tested one.
+        """
+        if not connect.decision.allowed or call.server is None or question.action == CONNECT:
+            return connect
+        if not _exists(call.server, question):
+            self._on_unknown(call.server)
+            return Judgement(question, _hidden(connect.decision))
+        judgement = await self._decide(call, question, id_)
+        if judgement.decision.verdict is Verdict.DENY:
+            return await self._unless_hidden(call, judgement)
+        return judgement
+
+    async def may_log(self, call: Call, message: Request | Notification) -> bool:
+        """Return whether *message* may ask the server for log messages; no, if it does not."""
+        if not wants_log(message):
+            return False
+        request = call.request(SET_LOG_LEVEL, call.entity)
+        return (await self._point.decide(request, call.grounds)).allowed
+
+    async def _decide(self, call: Call, question: Question, id_: Id | None) -> Judgement:
+        resource, arguments = question.resource, question.arguments
+        facts: tuple[Fact, ...] = ()
+        if resource.type == "Document":
+            facts = tuple(call.document_facts(resource, question.subject))
+        if arguments is None:
+            request = call.request(question.action, resource, facts)
+            decision = await self._point.decide(request, call.grounds)
+            return Judgement(question, decision, facts)
+        tests = call.grounds.call_tests(resource)
+        if tests.keys and ambiguous_keys(arguments, tests.keys):
+            raise WireError(Fault.LOOKALIKE_KEY, id=id_)
+        outcomes = tests.outcomes(resource, arguments)
+        request = call.request(question.action, resource, (*facts, *tests.wanted(outcomes)))
+        decision = await self._point.decide(request, call.grounds)
+        return Judgement(question, decision, facts, tests, tuple(outcomes))
+
+    async def _unless_hidden(self, call: Call, judgement: Judgement) -> Judgement:
+        resource = judgement.question.resource
+        if resource.type not in USES:
+            return judgement
+        request = call.request(USES[resource.type], resource, judgement.facts)
+        try:
+            visible = await self._point.visible(request, [resource], call.grounds)
+        except UndecidedError:
+            undecided = replace(
+                judgement.decision, verdict=Verdict.UNDECIDED, reason=Reason.UNDECIDED
+            )
+            return replace(judgement, decision=undecided)
+        if resource in visible:
+            return judgement
+        return replace(judgement, decision=_hidden(judgement.decision))
+
+
+def _exists(server: Server, question: Question) -> bool:
+    if not question.nameable:
+        return False
+    type_ = question.resource.type
+    if type_ == "Document" and question.action != "complete":
+        return True  # it is judged by its id; whether it is there, the upstream knows
+    return type_ not in USES or server.offers(type_, question.subject)
+
+
+def _hidden(decision: Decision) -> Decision:
+    """Return the denial of what the caller does not learn the existence of."""
+    return replace(decision, verdict=Verdict.DENY, reason=Reason.NOT_VISIBLE, rules=())

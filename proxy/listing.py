@@ -1,0 +1,82 @@
+"""Lists as one principal may see them: judged item by item, in their order, and never shared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from policies.model import Entity
+from proxy.question import document_id, template_id
+from proxy.upstream.server import Server
+from proxy.wire import names
+from proxy.wire.names import UnnameableError
+
+MOST_TTL_MS: Final = 60_000
+"""How long a client may keep a filtered list: a change of policy has to reach it."""
+
+# The member of a result, and how its items are known: type, member that names one.
+_ITEMS: Final = {
+    "tools": ("Tool", "name"),
+    "prompts": ("Prompt", "name"),
+    "resources": ("Document", "uri"),
+    "resourceTemplates": ("Document", "uriTemplate"),
+}
+
+
+class UnlistableError(Exception):
+    """A list that cannot be filtered, so nothing of it may be shown."""
+
+
+def type_of(listed: str) -> str:
+    """Return the type of the items under *listed*, a member of a result."""
+    return _ITEMS[listed][0]
+
+
+def identified(
+    result: dict[str, Any], listed: str, server: Server, verbatim: frozenset[str]
+) -> list[tuple[Entity, dict[str, Any]]]:
+    """Return the items of *result* that a policy can be asked about.
+
+    Left out are items without a usable name, tools and prompts that the catalogue does not know,
+    and all items of a name that occurs twice. Raises `UnlistableError`.
+    """
+    items = result.get(listed)
+    if type(items) is not list or not all(type(item) is dict for item in items):
+        raise UnlistableError(listed)
+    type_, key = _ITEMS[listed]
+    name_of = _namers(server, verbatim)[listed]
+    found: dict[Entity, list[dict[str, Any]]] = {}
+    for item in items:
+        name = item.get(key)
+        if type(name) is not str:
+            continue
+        if type_ != "Document" and not server.offers(type_, name):
+            continue
+        try:
+            found.setdefault(name_of(name), []).append(item)
+        except UnnameableError:
+            continue
+    return [(entity, same[0]) for entity, same in found.items() if len(same) == 1]
+
+
+def filtered(
+    result: dict[str, Any], listed: str, shown: Sequence[dict[str, Any]], *, modern: bool
+) -> dict[str, Any]:
+    """Return *result* with the items *shown* alone; what is left is nobody else's."""
+    return (private(result) if modern else result) | {listed: list(shown)}
+
+
+def private(result: dict[str, Any]) -> dict[str, Any]:
+    """Return *result* for one principal: cached for nobody else, and not for long."""
+    ttl = result.get("ttlMs")
+    bounded = min(ttl, MOST_TTL_MS) if type(ttl) is int and ttl >= 0 else 0
+    return result | {"cacheScope": "private", "ttlMs": bounded}
+
+
+def _namers(server: Server, verbatim: frozenset[str]) -> dict[str, Callable[[str], Entity]]:
+    return {
+        "tools": lambda name: names.tool(server.name, name, verbatim=verbatim),
+        "prompts": lambda name: names.prompt(server.name, name, verbatim=verbatim),
+        "resources": lambda uri: document_id(server.name, uri),
+        "resourceTemplates": lambda template: template_id(server.name, template),
+    }

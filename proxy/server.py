@@ -1,0 +1,129 @@
+"""The data listener's endpoints: which request is for whom. Everything else is the pipeline's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+import orjson
+
+from proxy.errors import Refusal
+from proxy.exchange import Reaction
+from proxy.identity.endpoints import Endpoints
+from proxy.identity.principal import Principal
+from proxy.identity.refusal import Reason, RefusedError
+from proxy.listener.answers import Answer
+from proxy.listener.incoming import Incoming
+from proxy.observer import Observer
+from proxy.pipeline import Pipeline
+from proxy.wire.headers import check_stream
+from proxy.wire.names import UnnameableError, check_server
+from proxy.wire.refusals import INVALID_REQUEST, WireError
+
+UNAUTHORIZED: Final = 40101
+
+_SERVER: Final = re.compile(r"/servers/([A-Za-z0-9_-]{1,128})/mcp")
+_METADATA: Final = "/.well-known/oauth-protected-resource"
+_JWKS: Final = "/.well-known/jwks.json"
+
+_NOTHING_HERE: Final = Answer(
+    404, Refusal(404, 40401, "There is nothing at this URL; check its spelling.").encode(None)
+)
+_POST_OR_DELETE: Final = ((b"Allow", b"POST, DELETE"),)
+_NO_STREAM: Final = Answer(
+    405,
+    Refusal(405, INVALID_REQUEST, "There is no stream here; send a POST.").encode(None),
+    _POST_OR_DELETE,
+)
+_ONLY_GET: Final = Answer(
+    405, Refusal(405, INVALID_REQUEST, "Send a GET.").encode(None), ((b"Allow", b"GET"),)
+)
+
+
+class DataPlane:
+    """Serves agents. *jwks* returns the keys to verify our tokens by.
+
+    *nobody* is who calls without a credential, where development mode allows that.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        endpoints: Endpoints,
+        jwks: Callable[[], dict[str, Any]],
+        observer: Observer,
+        *,
+        nobody: Principal | None = None,
+    ) -> None:
+        self._pipeline = pipeline
+        self._endpoints = endpoints
+        self._jwks = jwks
+        self._observer = observer
+        self._nobody = nobody
+
+    async def serve(self, incoming: Incoming) -> Reaction:
+        """Answer one request."""
+        found = _SERVER.fullmatch(incoming.path)
+        if found is None or not _is_server(found[1]):
+            return self._about(incoming)
+        try:
+            principal = self._identified(incoming)
+        except RefusedError as refused:
+            return self._challenged(incoming, refused)
+        if incoming.query:
+            return _NOTHING_HERE
+        match incoming.method:
+            case "POST":
+                return await self._pipeline.serve(incoming, principal, found[1])
+            case "DELETE":
+                return await self._pipeline.end_session(incoming, principal, found[1])
+        return _without_stream(incoming)
+
+    def _identified(self, incoming: Incoming) -> Principal:
+        try:
+            return self._endpoints.identify(incoming, incoming.path)
+        except RefusedError as refused:
+            if self._nobody is not None and refused.reason is Reason.CREDENTIAL_ABSENT:
+                return self._nobody
+            raise
+
+    def _challenged(self, incoming: Incoming, refused: RefusedError) -> Answer:
+        self._observer.refused(refused.reason.value, incoming.remote)
+        status = int(refused.status)
+        code = INVALID_REQUEST if status == 400 else UNAUTHORIZED  # noqa: PLR2004
+        challenge = self._endpoints.challenge(incoming.path, refused)
+        headers = ((b"WWW-Authenticate", challenge.encode()),)
+        return Answer(status, Refusal(status, code, refused.public).encode(None), headers)
+
+    def _about(self, incoming: Incoming) -> Answer:
+        """Answer what strangers may know: the same for every server that might be here."""
+        endpoint = incoming.path.removeprefix(_METADATA)
+        found = _SERVER.fullmatch(endpoint)
+        if incoming.path == _JWKS:
+            document = self._jwks()
+        elif endpoint != incoming.path and found is not None and _is_server(found[1]):
+            document = self._endpoints.metadata(endpoint)
+        else:
+            return _NOTHING_HERE
+        if incoming.query:
+            return _NOTHING_HERE
+        if incoming.method != "GET":
+            return _ONLY_GET
+        return Answer(200, orjson.dumps(document))
+
+
+def _is_server(name: str) -> bool:
+    try:
+        check_server(name)
+    except UnnameableError:
+        return False
+    return True
+
+
+def _without_stream(incoming: Incoming) -> Answer:
+    try:
+        check_stream(incoming.headers)
+    except WireError as fault:
+        return Answer(fault.status, fault.encode())
+    return _NO_STREAM

@@ -1,0 +1,95 @@
+"""What must be right before anything listens, and everything that is not, told at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from policies.bundle import Bundle, BundleError, FailedTestsError
+from policies.polar.source import PolicyError, Severity
+from proxy import policyfiles
+from proxy.config import Settings
+from proxy.config.tree import Upstream as UpstreamSettings
+from proxy.datadir import DataDirectory, DataDirectoryError
+from proxy.identity.sealing import DamagedError, MasterKey, MasterKeyError, master_key
+from proxy.upstream.addresses import AddressError, Upstream
+from proxy.upstream.reach import located
+
+
+class NotStartableError(Exception):
+    """The gateway cannot start; `problems` are sentences, each of which says what to do (R08)."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(problems))
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """All that was read from the disk before the gateway came to life."""
+
+    place: DataDirectory
+    master: MasterKey
+    bundle: Bundle
+    upstreams: Mapping[str, Upstream]
+
+
+def prepare(settings: Settings, environ: Mapping[str, str]) -> Ready:
+    """Return what the gateway starts from. Raises `NotStartableError` with every problem."""
+    problems: list[str] = []
+    place = DataDirectory(settings.data_dir)
+    master = _opened(place, settings.mode, environ, problems)
+    bundle = _policy(settings, problems)
+    upstreams = {
+        name: found
+        for name, upstream in settings.upstreams.items()
+        if (found := _upstream(name, upstream, problems)) is not None
+    }
+    if problems or master is None or bundle is None:
+        raise NotStartableError(problems)
+    return Ready(place, master, bundle, upstreams)
+
+
+def _opened(
+    place: DataDirectory, mode: str, environ: Mapping[str, str], problems: list[str]
+) -> MasterKey | None:
+    try:
+        place.prepare(mode)
+        return master_key(place.master_key, environ)
+    except (DataDirectoryError, MasterKeyError, DamagedError) as error:
+        problems.append(str(error))
+        return None
+
+
+def _policy(settings: Settings, problems: list[str]) -> Bundle | None:
+    if settings.policy.source != "directory":
+        problems.append("policy.source: only `directory` is served so far.")
+        return None
+    path: Path = settings.policy.path
+    try:
+        if path == settings.data_dir / "policies":
+            policyfiles.seed(path)
+        return policyfiles.load(path, portable=settings.policy.portable)
+    except PolicyError as error:
+        wrong = [one for one in error.problems if one.severity is Severity.ERROR]
+        problems += [f"{path}/{one}" for one in wrong]
+    except BundleError as error:
+        problems += error.problems
+    except FailedTestsError as error:
+        problems += str(error).splitlines()
+    except OSError as error:
+        problems.append(f"{path}: {error.strerror}.")
+    return None
+
+
+def _upstream(name: str, settings: UpstreamSettings, problems: list[str]) -> Upstream | None:
+    where = f"upstreams.{name}"
+    if settings.transport != "http" or settings.url is None:
+        problems.append(f"{where}: only the transport `http` is served so far.")
+        return None
+    try:
+        return located(settings.url, settings.network)
+    except AddressError as error:
+        problems.append(f"{where}.url: {error}")
+        return None
