@@ -298,6 +298,7 @@ def _data_plane(
         observer,
         _CLOCKS,
         telling.traces,
+        settings.limits.body_bytes,
         verbatim,
         settings.support_contact,
     )

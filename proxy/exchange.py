@@ -20,10 +20,8 @@ from proxy.upstream.answers import Answer as UpstreamAnswer
 from proxy.upstream.answers import Stream
 from proxy.upstream.failures import Kind, UpstreamError, hostile
 from proxy.upstream.server import Server
-from proxy.wire.headers import Judged, Routing
+from proxy.wire.headers import Judged
 from proxy.wire.jsonrpc import Notification, Request
-from proxy.wire.methods import LEGACY_VERSIONS
-from proxy.wire.refusals import Fault, WireError
 
 Reaction = Answer | EventStream
 
@@ -103,14 +101,11 @@ class Exchange:
         return Answer(reply.status, reply.body, _session_of(asked, answer))
 
     async def end_session(
-        self, call: Call, server: Server, routing: Routing, decision_id: str
+        self, call: Call, server: Server, version: str, session: str, decision_id: str
     ) -> Answer:
-        """Tell the upstream that the session which *routing* names is over. Raises `WireError`."""
-        if routing.session is None or routing.version not in LEGACY_VERSIONS:
-            self._ended(call, decision_id, NOT_SENT, size=0, error=str(Fault.NO_VERSION.value.code))
-            raise WireError(Fault.NO_VERSION)
+        """Tell the upstream that *session* is over, and return the answer."""
         try:
-            answer = await self.forwarding.end_session(server, routing.version, routing.session)
+            answer = await self.forwarding.end_session(server, version, session)
         except UpstreamError as error:
             return self._failed(call, decision_id, error)
         if answer.stream is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -28,9 +29,12 @@ from proxy.telemetry.traces import Traces
 from proxy.upstream.server import Server
 from proxy.wire import headers, jsonrpc
 from proxy.wire.headers import Judged, Routing
-from proxy.wire.jsonrpc import Notification, Request
-from proxy.wire.methods import MODERN_VERSIONS, VERSIONS
+from proxy.wire.jsonrpc import Message, Notification, Request
+from proxy.wire.methods import LEGACY_VERSIONS, MODERN_VERSIONS, VERSIONS
 from proxy.wire.refusals import Fault, WireError
+
+LARGE_BODY: Final = 64 * 1024
+"""Bytes from which on a message is decoded in a thread."""
 
 END_SESSION: Final = "DELETE"
 """The method that the record names where a client ends its session."""
@@ -58,6 +62,7 @@ class Pipeline:
     observer: Observer
     clocks: Clocks
     traces: Traces
+    most_body: int = jsonrpc.MAX_BODY
     verbatim: frozenset[str] = frozenset()
     support_contact: str | None = None
 
@@ -80,13 +85,13 @@ class Pipeline:
         call.method = END_SESSION
         try:
             connect = await self.judge.connect(call)
+            version, session = _session(headers.check_delete(incoming.headers))
             decision_id = await self._record(call, connect)
             if call.server is None or not connect.decision.allowed:
                 return self._refused(call, self._refusal(call, connect, decision_id))
-            routing = headers.check_delete(incoming.headers)
-            return await self.exchange.end_session(call, call.server, routing, decision_id)
+            return await self.exchange.end_session(call, call.server, version, session, decision_id)
         except WireError as fault:
-            return Answer(fault.status, fault.encode())
+            return await self._malformed(call, fault)
         except UnrecordedError:
             return self._refused(call, errors.CANNOT_RECORD)
 
@@ -157,11 +162,17 @@ class Pipeline:
         except BodyError:
             await self._record(call, self._denial(call, Reason.MALFORMED))
             raise
-        message = jsonrpc.decode(body)
+        message = await self._read(body)
         if not isinstance(message, Request | Notification):
             raise WireError(Fault.UNASKED_RESPONSE, id=message.id)
         call.id, call.method = message.id, message.method
         return message
+
+    async def _read(self, body: bytes) -> Message:
+        if len(body) <= LARGE_BODY:
+            return jsonrpc.decode(body, limit=self.most_body)
+        # Strict decoding of a large body takes long enough to keep others waiting.
+        return await asyncio.to_thread(jsonrpc.decode, body, limit=self.most_body)
 
     async def _record(self, call: Call, judgement: Judgement) -> str:
         question, decision = judgement.question, judgement.decision
@@ -233,6 +244,13 @@ class Pipeline:
     def _ended(self, call: Call, error: str) -> None:
         seconds = self.clocks.monotonic() - call.started
         self.observer.ended(call.server_name, call.method, call.version, seconds, error)
+
+
+def _session(routing: Routing) -> tuple[str, str]:
+    """Return version and id of the session that a DELETE names. Raises `WireError`."""
+    if routing.session is None or routing.version not in LEGACY_VERSIONS:
+        raise WireError(Fault.NO_VERSION)
+    return routing.version, routing.session
 
 
 def _trace(message: Request | Notification, incoming: Incoming) -> TraceContext:

@@ -6,6 +6,7 @@ cannot be read ends the exchange, because what it hides cannot be known.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -28,6 +29,9 @@ from proxy.wire.refusals import INVALID_PARAMS, WireError
 
 MOST_ANSWER: Final = 4 * 1024 * 1024
 """Bytes of one message of an upstream."""
+
+LARGE_ANSWER: Final = 64 * 1024
+"""Bytes from which on a message is decoded in a thread."""
 
 RESPONSE: Final = "response"
 """What a dropped message is called that answers nothing."""
@@ -83,7 +87,7 @@ class Relay:
         if answer.media_type != "application/json":
             return unusable(asked, "the answer is not JSON")
         try:
-            message = decode_upstream(answer.body, limit=MOST_ANSWER)
+            message = await _decoded(answer.body)
         except WireError as error:
             return unusable(asked, f"the answer was refused: {error}")
         response = _matching(message, asked.id)
@@ -123,7 +127,7 @@ class Relay:
         if event.type != "message":
             return unusable(asked, "an event is no message")
         try:
-            message = decode_upstream(event.data, limit=MOST_ANSWER)
+            message = await _decoded(event.data)
         except WireError as error:
             return unusable(asked, f"an event was refused: {error}")
         if isinstance(message, Notification):
@@ -160,6 +164,13 @@ class Relay:
             return failed(asked, errors.CANNOT_DECIDE)
         body = replace(response, result=result).encode()
         return Reply(_OK, body, TOOL_ERROR if result.get("isError") is True else "")
+
+
+async def _decoded(body: bytes) -> Message:
+    if len(body) <= LARGE_ANSWER:
+        return decode_upstream(body, limit=MOST_ANSWER)
+    # Strict decoding of a large answer takes long enough to keep others waiting.
+    return await asyncio.to_thread(decode_upstream, body, limit=MOST_ANSWER)
 
 
 def failed(asked: Asked, refusal: Refusal, detail: str = "") -> Reply:

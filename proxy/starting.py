@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
+from typing import Final
 
 from policies.bundle import Bundle, BundleError, FailedTestsError
 from policies.polar.source import PolicyError, Severity
 from proxy import policyfiles
 from proxy.config import Settings
+from proxy.config.shape import leaves
 from proxy.config.tree import Upstream as UpstreamSettings
 from proxy.datadir import DataDirectory, DataDirectoryError
 from proxy.identity.sealing import DamagedError, MasterKey, MasterKeyError, master_key
 from proxy.upstream.addresses import AddressError, Upstream
 from proxy.upstream.reach import located
+
+UNSERVED: Final = (
+    "policy.source",
+    "pdp.kind",
+    "pdp.deadline_ms",
+    "pdp.max_context_facts",
+    "record.require",
+    "data.trusted_proxies",
+    "admin.stdio_registration",
+    "limits.depth",
+    "limits.session_idle_seconds",
+    "limits.backlog",
+    "state.max_staleness_seconds",
+)
+"""Settings that are understood, and that nothing heeds yet."""
 
 
 class NotStartableError(Exception):
@@ -37,7 +55,7 @@ class Ready:
 
 def prepare(settings: Settings, environ: Mapping[str, str]) -> Ready:
     """Return what the gateway starts from. Raises `NotStartableError` with every problem."""
-    problems: list[str] = []
+    problems = [*_unserved(settings), *_shared_address(settings)]
     place = DataDirectory(settings.data_dir)
     master = _opened(place, settings.mode, environ, problems)
     bundle = _policy(settings, problems)
@@ -49,6 +67,22 @@ def prepare(settings: Settings, environ: Mapping[str, str]) -> Ready:
     if problems or master is None or bundle is None:
         raise NotStartableError(problems)
     return Ready(place, master, bundle, upstreams)
+
+
+def _unserved(settings: Settings) -> Iterator[str]:
+    """Yield what is set and does nothing yet: a promise that is not kept is worse than none."""
+    document = settings.model_dump()
+    usual = {leaf.key: leaf.default for leaf in leaves()}
+    for key in UNSERVED:
+        value = reduce(lambda table, name: table[name], key.split("."), document)
+        if value != usual[key]:
+            yield f"{key}: this is not served yet. Leave it out, or set it to {usual[key]!r}."
+
+
+def _shared_address(settings: Settings) -> Iterator[str]:
+    listen = settings.data.listen
+    if listen == settings.admin.listen and listen.port:
+        yield f"admin.listen: {listen} is taken by data.listen. Choose another port."
 
 
 def _opened(
@@ -63,9 +97,6 @@ def _opened(
 
 
 def _policy(settings: Settings, problems: list[str]) -> Bundle | None:
-    if settings.policy.source != "directory":
-        problems.append("policy.source: only `directory` is served so far.")
-        return None
     path: Path = settings.policy.path
     try:
         if path == settings.data_dir / "policies":
