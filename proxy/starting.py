@@ -122,5 +122,5 @@ def _upstream(name: str, settings: UpstreamSettings, problems: list[str]) -> Ups
     try:
         return located(settings.url, settings.network)
     except AddressError as error:
-        problems.append(f"{where}.url: {error}")
+        problems.append(f"{where}.url: {error} Where it may be is {where}.network.")
         return None
