@@ -203,9 +203,10 @@ class Connection(RequestHandler):
         if self._is_deaf or self._force_close or self._close:
             return
         seen = self._request_count
+        was_between = self._last_body.is_eof()
         super().data_received(data)
         if self._request_count == seen:
-            if data and self._last_body.is_eof():
+            if data and was_between:
                 self._head_goes_on(len(data))
             return
         self._head_since = 0.0

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+
+import pytest
+import uvloop
 
 from proxy.listener.answers import Answer, EventStream
 from proxy.listener.incoming import Incoming
@@ -24,6 +27,9 @@ HOST = b"HOST"
 """Stands for the listener's name and port in what a client says."""
 
 Wish = Callable[[], bool]
+Run = Callable[[Coroutine[object, object, None]], None]
+
+LOOPS = pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
 
 
 @dataclass
@@ -112,9 +118,12 @@ class Client:
         self.writer.transport.abort()
 
 
+Serve = Callable[[Served, Incoming], Awaitable[Answer | EventStream]]
+
+
 @asynccontextmanager
 async def serving(
-    handler: Callable[[Served, Incoming], Awaitable[Answer | EventStream]] | None = None,
+    handler: Serve | None = None,
     *,
     limits: Limits | None = None,
     origins: Iterable[str] = (),

@@ -6,13 +6,10 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 import pytest
-import uvloop
 
 from proxy.listener.answers import Answer, EventStream
 from proxy.listener.connection import REFUSALS
@@ -21,16 +18,15 @@ from proxy.listener.limits import Limits
 from proxy.listener.listener import Listener, StartError
 from proxy.listener.names import Names
 from proxy.listener.refusals import FAILED, Refusal, Told
-from tests.listener.served import ANSWER, Served, eventually, note, serving
+from tests.listener.served import ANSWER, LOOPS, Run, Served, eventually, note, serving
 from tests.listener.test_streams import Source
 
 ROOT = Path(__file__).parents[2]
 GET = b"GET /mcp HTTP/1.1\r\nHost: HOST\r\n\r\n"
-LOOPS = pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
 
 
 @LOOPS
-def test_a_call_at_hand_is_answered_and_idle_connections_are_closed(run: partial[None]) -> None:
+def test_a_call_at_hand_is_answered_and_idle_connections_are_closed(run: Run) -> None:
     release: list[asyncio.Event] = []
 
     async def handler(served: Served, incoming: Incoming) -> Answer:
@@ -76,7 +72,7 @@ async def refused(served: Served) -> None:
 
 
 @LOOPS
-def test_a_body_that_is_still_coming_is_waited_for(run: partial[None]) -> None:
+def test_a_body_that_is_still_coming_is_waited_for(run: Run) -> None:
     async def scenario() -> None:
         async with serving() as served, served.client() as client:
             await client.say(b"POST /mcp HTTP/1.1\r\nHost: HOST\r\nContent-Length: 6\r\n\r\nabc")
@@ -98,7 +94,7 @@ def test_a_body_that_is_still_coming_is_waited_for(run: partial[None]) -> None:
 def test_streams_are_ended_cleanly(
     is_endless: bool,  # noqa: FBT001  a column of the table
     grace: float,
-    run: partial[None],
+    run: Run,
 ) -> None:
     source = Source([b"data: 1\n\n"], is_endless=True)
 
@@ -124,7 +120,7 @@ def test_streams_are_ended_cleanly(
 
 
 @LOOPS
-def test_a_call_that_outlasts_the_grace_is_cancelled(run: partial[None]) -> None:
+def test_a_call_that_outlasts_the_grace_is_cancelled(run: Run) -> None:
     async def handler(served: Served, incoming: Incoming) -> Answer:
         await note(served, incoming)
         await asyncio.Event().wait()
@@ -155,7 +151,7 @@ def test_a_stopped_listener_may_be_stopped_again() -> None:
 
 @LOOPS
 def test_an_unexpected_error_is_told_to_the_gateway_and_not_to_the_client(
-    run: partial[None], caplog: pytest.LogCaptureFixture
+    run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
     failures: list[BaseException] = [
         ValueError("a secret"), TimeoutError("a secret"), ConnectionError("a secret"),
@@ -227,8 +223,8 @@ def unlistened(limits: Limits) -> Listener:
     async def handler(_incoming: Incoming) -> Answer:
         return Answer(202)
 
-    ignore: Callable[[object], None] = [].append
-    return Listener(handler, limits, Names(frozenset()), ignore, ignore)
+    happened: list[object] = []
+    return Listener(handler, limits, Names(frozenset()), happened.append, happened.append)
 
 
 def test_a_port_that_is_taken_is_an_os_error() -> None:

@@ -6,17 +6,15 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from functools import partial
 
 import pytest
-import uvloop
 
 from proxy.listener.answers import Answer, EventStream
 from proxy.listener.incoming import Incoming
 from proxy.listener.limits import Limits
 from proxy.listener.refusals import Refusal
 from proxy.wire.sse import KEEP_ALIVE, Parser
-from tests.listener.served import ANSWER, Served, eventually, note, serving
+from tests.listener.served import ANSWER, LOOPS, Run, Serve, Served, eventually, note, serving
 
 GET = b"GET /stream HTTP/1.1\r\nHost: HOST\r\n\r\n"
 LAST = b"GET /mcp HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n\r\n"
@@ -24,7 +22,6 @@ HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
     b"Cache-Control: no-cache, no-transform\r\nX-Accel-Buffering: no\r\n"
 )
-LOOPS = pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
 
 
 @dataclass
@@ -57,7 +54,7 @@ class Source:
 Make = Callable[[Served, Incoming], EventStream]
 
 
-def streaming(make: Make) -> Callable[[Served, Incoming], object]:
+def streaming(make: Make) -> Serve:
     async def handler(served: Served, incoming: Incoming) -> Answer | EventStream:
         if incoming.path == "/stream":
             return make(served, incoming)
@@ -80,7 +77,7 @@ def dechunk(raw: bytes) -> tuple[bytes, bytes]:
 
 
 @LOOPS
-def test_a_stream_is_chunked_and_the_connection_goes_on(run: partial[None]) -> None:
+def test_a_stream_is_chunked_and_the_connection_goes_on(run: Run) -> None:
     source = Source([b"data: 1\n\n", b"", b"data: 2\n\n"])
 
     async def scenario() -> None:
@@ -125,7 +122,7 @@ def test_a_stream_says_that_the_connection_ends_if_the_client_asked_for_it() -> 
 
 
 @LOOPS
-def test_a_silent_stream_shows_signs_of_life(run: partial[None]) -> None:
+def test_a_silent_stream_shows_signs_of_life(run: Run) -> None:
     source = Source([b"data: 1\n\n"], is_endless=True)
 
     async def scenario() -> None:
@@ -161,7 +158,7 @@ def test_no_sign_of_life_is_put_into_half_an_event() -> None:
 @LOOPS
 @pytest.mark.parametrize("manner", ["goodbye", "reset"])
 def test_a_stream_is_closed_within_a_second_of_its_client_leaving(
-    manner: str, run: partial[None], caplog: pytest.LogCaptureFixture
+    manner: str, run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
     source = Source([b"data: 1\n\n"], is_endless=True)
 
@@ -192,7 +189,7 @@ def sluggish() -> socket.socket:
 
 @LOOPS
 def test_a_reader_that_does_not_read_is_dropped_and_little_is_held_for_it(
-    run: partial[None],
+    run: Run,
 ) -> None:
     blocks = [b"data: " + b"x" * 8000 + b"\n\n"] * 4000
     source = Source(blocks)
@@ -212,7 +209,7 @@ def test_a_reader_that_does_not_read_is_dropped_and_little_is_held_for_it(
 
 
 @LOOPS
-def test_a_reader_that_is_slow_but_reads_is_not_dropped(run: partial[None]) -> None:
+def test_a_reader_that_is_slow_but_reads_is_not_dropped(run: Run) -> None:
     blocks = [b"data: %d " % number + b"x" * 8000 + b"\n\n" for number in range(400)]
     source = Source(blocks)
 
@@ -237,7 +234,7 @@ def test_a_reader_that_is_slow_but_reads_is_not_dropped(run: partial[None]) -> N
 
 
 @LOOPS
-def test_an_answer_that_is_not_read_is_dropped(run: partial[None]) -> None:
+def test_an_answer_that_is_not_read_is_dropped(run: Run) -> None:
     async def handler(served: Served, incoming: Incoming) -> Answer:
         del served, incoming
         return Answer(200, b"x" * 4_000_000)
@@ -254,7 +251,7 @@ def test_an_answer_that_is_not_read_is_dropped(run: partial[None]) -> None:
 
 
 @LOOPS
-def test_a_large_answer_arrives_whole(run: partial[None]) -> None:
+def test_a_large_answer_arrives_whole(run: Run) -> None:
     body = bytes(range(256)) * 12_345
 
     async def handler(served: Served, incoming: Incoming) -> Answer:
@@ -271,7 +268,7 @@ def test_a_large_answer_arrives_whole(run: partial[None]) -> None:
 
 
 @LOOPS
-def test_answers_to_one_who_only_asks_are_not_piled_up(run: partial[None]) -> None:
+def test_answers_to_one_who_only_asks_are_not_piled_up(run: Run) -> None:
     async def handler(served: Served, incoming: Incoming) -> Answer:
         await note(served, incoming)
         return Answer(200, b"x" * 60_000)
@@ -290,7 +287,7 @@ def test_answers_to_one_who_only_asks_are_not_piled_up(run: partial[None]) -> No
 
 
 @LOOPS
-def test_a_stream_that_fails_breaks_off_and_is_noted(run: partial[None]) -> None:
+def test_a_stream_that_fails_breaks_off_and_is_noted(run: Run) -> None:
     failure = RuntimeError("the upstream is gone")
     source = Source([b"data: 1\n\n"], failure=failure)
 
