@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import hmac
+import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
+from typing import Final
 
 from proxy.identity.sealing import Secret, private_text, write_private
 
-_SECRET_BYTES = 32
+_SECRET_BYTES: Final = 32
 
 
 class Bootstrap:
@@ -28,9 +33,13 @@ class Bootstrap:
         return self._path.exists()
 
     def begin(self) -> Secret:
-        """Return a new secret, to be shown once; one that waited is no good any more."""
+        """Return a new secret, to be shown once; one that waited is no good any more.
+
+        Raises `OSError` if it cannot be kept.
+        """
         text = secrets.token_urlsafe(_SECRET_BYTES)
-        write_private(self._path, _digest(text) + "\n")
+        with self._locked():
+            write_private(self._path, f"{_digest(text)}\n")
         return Secret(text.encode())
 
     def spend(self, text: str) -> bool:
@@ -38,18 +47,35 @@ class Bootstrap:
 
         Raises `OSError` if the file cannot be used, and `MasterKeyError` if others may read it.
         """
-        try:
-            kept = private_text(self._path).strip()
-        except FileNotFoundError:
+        if not self.is_open:
             return False
-        if not hmac.compare_digest(kept, _digest(text)):
-            return False
-        try:
+        with self._locked():
+            try:
+                kept = private_text(self._path).strip()
+            except FileNotFoundError:
+                return False
+            if not hmac.compare_digest(kept.encode(), _digest(text).encode()):
+                return False
             self._path.unlink()
-        except FileNotFoundError:
-            return False
+            self._sync()
         return True
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        # Without it, a secret begun between reading and removing would be removed unspent.
+        with self._path.with_name(f"{self._path.name}.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _sync(self) -> None:
+        """Make the removal durable, or a loss of power would bring the secret back."""
+        directory = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
 
 
 def _digest(text: str) -> str:
-    return sha256(text.encode()).hexdigest()
+    # JSON can spell half a surrogate, which is no character.
+    return sha256(text.encode(errors="surrogatepass")).hexdigest()

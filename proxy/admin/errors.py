@@ -1,0 +1,159 @@
+"""What a caller of the control plane is told when nothing came of his request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import orjson
+
+from proxy.identity.refusal import RefusedError
+from proxy.listener.answers import Answer
+from proxy.listener.refusals import BodyError, Refusal
+from storage.errors import StateError
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+class ApiError(Exception):
+    """A request that is answered with `{"error": public, "code": code}` and *details*."""
+
+    status: ClassVar[int]
+    code: ClassVar[str]
+    public: ClassVar[str]
+
+    def __init__(self, headers: Headers = (), **details: object) -> None:
+        super().__init__(self.code)
+        self.headers = headers
+        self.details = details
+
+    def answer(self) -> Answer:
+        return _answer(self.status, self.code, self.public, self.headers, **self.details)
+
+
+class MalformedError(ApiError):
+    status = 400
+    code = "malformed"
+    public = "The request cannot be read; send one JSON object, or well-formed parameters."
+
+
+class UnexpectedBodyError(ApiError):
+    status = 400
+    code = "unexpected-body"
+    public = "This takes no body; send the request without one."
+
+
+class UnexpectedQueryError(ApiError):
+    status = 400
+    code = "unexpected-query"
+    public = "This takes no parameters in the address; put them into the body."
+
+
+class WrongSecretError(ApiError):
+    status = 403
+    code = "wrong-secret"
+    public = (
+        "This is not the bootstrap secret. It was printed when the gateway first started; "
+        "northgate admin recover makes another."
+    )
+
+
+class NotAllowedError(ApiError):
+    """The policy said no; `action` and `decision_id` tell to what, and where to read of it."""
+
+    status = 403
+    code = "not-allowed"
+    public = "The policy does not allow this; ask an administrator for the permission."
+
+
+class NothingHereError(ApiError):
+    status = 404
+    code = "not-found"
+    public = "There is nothing at this address; check its spelling."
+
+
+class UnknownTokenError(ApiError):
+    status = 404
+    code = "unknown-token"
+    public = "No token with this id was issued here; list the tokens to find it."
+
+
+class WrongMethodError(ApiError):
+    status = 405
+    code = "wrong-method"
+    public = "This address does not take that method; see the Allow header."
+
+
+class AlreadyInitialisedError(ApiError):
+    status = 409
+    code = "already-initialised"
+    public = (
+        "The gateway has its administrator, and no bootstrap secret waits. Whoever lost the token "
+        "begins again with northgate admin recover, on the gateway's machine."
+    )
+
+
+class WrongMediaError(ApiError):
+    status = 415
+    code = "wrong-media-type"
+    public = "Send the body as application/json, and without an encoding."
+
+
+class InvalidError(ApiError):
+    """What was sent is well-formed and wrong; `problems` name every mistake."""
+
+    status = 422
+    code = "invalid"
+    public = "What was sent cannot be used; correct every problem and send it again."
+
+
+class TooFastError(ApiError):
+    status = 429
+    code = "too-fast"
+    public = "Too many requests at once; wait a second."
+
+
+class TooManyAttemptsError(ApiError):
+    status = 429
+    code = "too-many-attempts"
+    public = "Too many wrong secrets; wait a minute."
+
+
+class UndecidedError(ApiError):
+    status = 503
+    code = "undecided"
+    public = "The request could not be judged, so nothing was done; try again shortly."
+
+
+class NotRecordedError(ApiError):
+    status = 503
+    code = "not-recorded"
+    public = "The request could not be recorded, so nothing was done; try again shortly."
+
+
+def unidentified(refused: RefusedError) -> Answer:
+    """Return the answer to a caller without one good token, whatever is wrong with it."""
+    challenge = b'Bearer realm="northgate"'
+    if refused.code:
+        challenge += b', error="%b"' % refused.code.encode()
+    code = (refused.code if refused.status == MalformedError.status else "unauthorized").replace(
+        "_", "-"
+    )
+    return _answer(int(refused.status), code, refused.public, ((b"WWW-Authenticate", challenge),))
+
+
+def unreadable(error: BodyError) -> Answer:
+    """Return the answer to a request whose body cannot be had."""
+    code = "too-large" if error.code is Refusal.TOO_LARGE_BODY else error.code.replace("_", "-")
+    return _answer(error.status, code, error.public)
+
+
+def unavailable(error: StateError) -> Answer:
+    """Return the answer where the stored state failed."""
+    return _answer(NotRecordedError.status, error.code, error.public)
+
+
+def _answer(
+    status: int, code: str, public: str, headers: Headers = (), **details: object
+) -> Answer:
+    return Answer(status, orjson.dumps({"error": public, "code": code, **details}), headers)

@@ -1,0 +1,101 @@
+"""What a request brings, read strictly, and every mistake in it named."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from proxy.admin.errors import (
+    InvalidError,
+    MalformedError,
+    UnexpectedBodyError,
+    UnexpectedQueryError,
+    WrongMediaError,
+)
+from proxy.admin.routes import Route, Taken
+from proxy.identity.compact import strict_object
+from proxy.listener.incoming import Incoming
+
+_MOST_PARAMETERS: Final = 16
+_MOST_PROBLEMS: Final = 20
+_MOST_SHOWN: Final = 64
+_MEDIA: Final = frozenset({"application/json", "application/json;charset=utf-8"})
+
+_SENTENCES: Final = {
+    "missing": "This is required.",
+    "extra_forbidden": "There is no such field; check its spelling.",
+}
+
+
+async def read(route: Route[Taken], incoming: Incoming) -> Taken:
+    """Return what *incoming* brings for *route*.
+
+    Raises `ApiError` with all that is wrong with it, and what reading a body raises.
+    """
+    body = await incoming.body()
+    if route.method == "POST":
+        if incoming.query:
+            raise UnexpectedQueryError
+        return _checked(route, _document(incoming, body), is_text=False)
+    if body:
+        raise UnexpectedBodyError
+    return _checked(route, _parameters(incoming.query), is_text=True)
+
+
+def _document(incoming: Incoming, body: bytes) -> dict[str, Any]:
+    if not body:
+        return {}
+    lines = [(name.lower(), value) for name, value in incoming.headers]
+    media = [value.replace(" ", "").lower() for name, value in lines if name == "content-type"]
+    if len(media) != 1 or media[0] not in _MEDIA:
+        raise WrongMediaError
+    if any(name == "content-encoding" for name, _ in lines):
+        raise WrongMediaError
+    try:
+        return strict_object(body)
+    except ValueError:
+        raise MalformedError from None
+
+
+def _parameters(query: str) -> dict[str, str]:
+    if not query:
+        return {}
+    try:
+        pairs = parse_qsl(
+            query,
+            keep_blank_values=True,
+            strict_parsing=True,
+            errors="strict",
+            max_num_fields=_MOST_PARAMETERS,
+        )
+    except ValueError:
+        raise MalformedError from None
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        # Whoever reads the first and whoever reads the last would be told different things.
+        raise MalformedError
+    return found
+
+
+def _checked(route: Route[Taken], values: dict[str, Any], *, is_text: bool) -> Taken:
+    try:
+        # Parameters are text, whatever they stand for.
+        strict = False if is_text else None
+        return route.takes.model_validate(values, strict=strict, context=route.context)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)
+        raise InvalidError(problems=[_problem(one) for one in found[:_MOST_PROBLEMS]]) from None
+
+
+def _problem(error: ErrorDetails) -> dict[str, str]:
+    where = ".".join(map(str, error["loc"]))
+    return {"field": where[:_MOST_SHOWN], "problem": _sentence(error)}
+
+
+def _sentence(error: ErrorDetails) -> str:
+    if error["type"] == "value_error":
+        return str(error["ctx"]["error"])
+    return _SENTENCES.get(error["type"], error["msg"] + ".")

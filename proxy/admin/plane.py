@@ -1,0 +1,155 @@
+"""The way of every request to the control plane: identify, authorise, decode, handle, record."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+from policies.pdp import DecisionPoint
+from proxy.admin import errors
+from proxy.admin.authority import Authority
+from proxy.admin.errors import ApiError, NotRecordedError
+from proxy.admin.health import Health
+from proxy.admin.init import Init
+from proxy.admin.inputs import read
+from proxy.admin.issuing import Issuing
+from proxy.admin.routes import Access, Route, Table, Visit
+from proxy.admin.tokens import Terms, Tokens
+from proxy.audit import Audit, UnrecordedError
+from proxy.identity.bootstrap import Bootstrap
+from proxy.identity.issue import Issuer
+from proxy.identity.keyring import Plane
+from proxy.identity.refusal import RefusedError
+from proxy.identity.verify import Verifier
+from proxy.limits import Admissions
+from proxy.listener.answers import Answer
+from proxy.listener.incoming import Incoming
+from proxy.listener.refusals import BodyError
+from proxy.observer import Observer
+from proxy.pipeline import Clocks
+from proxy.standing import Standing
+from proxy.telemetry.events import Events
+from storage.errors import StateError
+from storage.tokens import TokenLedger
+
+FAILED: Final = "failed"
+CANCELLED: Final = "cancelled"
+"""How a request ended that got no answer: by a fault of ours, or because its sender left."""
+
+_LEAST_ERROR: Final = 400
+
+
+@dataclass(frozen=True)
+class ControlPlane:
+    """Serves administrators, scrapers and probes on the control listener.
+
+    `verifier` is the control plane's own, and knows no token of the data plane. `revoke` makes a
+    revocation effective in this process: plane, token id, when the token ends. `metrics` returns
+    the text for scrapers and its content type, and None stands for no metrics; `readiness` returns
+    the reasons why this gateway should get no calls. `longest_life` is in seconds.
+    """
+
+    point: DecisionPoint
+    standing: Standing
+    audit: Audit
+    verifier: Verifier
+    admissions: Admissions
+    observer: Observer
+    events: Events
+    issuers: Mapping[Plane, Issuer]
+    tokens: TokenLedger
+    revoke: Callable[[Plane, str, int], None]
+    bootstrap: Bootstrap
+    public_url: str
+    admin_url: str
+    longest_life: int
+    clocks: Clocks
+    metrics: Callable[[], tuple[bytes, str]] | None
+    readiness: Callable[[], list[str]]
+    gateway_wide: bool = True
+
+    async def serve(self, incoming: Incoming) -> Answer:
+        """Answer one request."""
+        return await _answered(self._serve(incoming))
+
+    @cached_property
+    def table(self) -> Table:
+        """Every route there is."""
+        issuing = Issuing(self.issuers, self.tokens, self.audit, self.events)
+        terms = Terms(
+            self.public_url, self.admin_url, self.longest_life, gateway_wide=self.gateway_wide
+        )
+        resources = (
+            Health(self.metrics, self.readiness),
+            Init(self.bootstrap, issuing, terms, self.observer, self.clocks.monotonic),
+            Tokens(self._authority, issuing, terms, self.revoke),
+        )
+        return Table(route for resource in resources for route in resource.routes())
+
+    @cached_property
+    def _authority(self) -> Authority:
+        return Authority(
+            self.point,
+            self.standing,
+            self.audit,
+            self.verifier,
+            self.admissions,
+            self.observer,
+            self.clocks,
+            self.admin_url,
+        )
+
+    async def _serve(self, incoming: Incoming) -> Answer:
+        route, names = self.table.find(incoming.method, incoming.path)
+        visit = Visit(route.name, names, incoming.remote, self.clocks.monotonic())
+        if route.access is Access.ANYBODY:
+            return await _handled(route, visit, incoming)
+        visit.identity = self._authority.identify(incoming)
+        action = None if isinstance(route.access, Access) else route.access
+        await self._authority.admit(visit, action)
+        if action is not None:
+            await self._authority.require(visit, action)
+        return await self._carried_out(route, visit, incoming)
+
+    async def _carried_out(self, route: Route[Any], visit: Visit, incoming: Incoming) -> Answer:
+        """Do what was allowed, and record for each decision behind it what became of it."""
+        status: int | str = FAILED
+        size = 0
+        try:
+            answer = await _answered(_handled(route, visit, incoming))
+            status, size = answer.status, len(answer.body)
+        except asyncio.CancelledError:
+            status = CANCELLED
+            raise
+        finally:
+            self._ended(visit, status, size)
+        return answer
+
+    def _ended(self, visit: Visit, status: int | str, size: int) -> None:
+        seconds = self.clocks.monotonic() - visit.started
+        is_error = isinstance(status, str) or status >= _LEAST_ERROR
+        for decision_id in visit.decisions:
+            self.audit.ended(decision_id, status, is_error=is_error, size=size, seconds=seconds)
+
+
+async def _handled(route: Route[Any], visit: Visit, incoming: Incoming) -> Answer:
+    return await route.handler(visit, await read(route, incoming))
+
+
+async def _answered(work: Awaitable[Answer]) -> Answer:
+    """Return what came of *work*, in words where nothing came of it."""
+    try:
+        return await work
+    except ApiError as error:
+        return error.answer()
+    except RefusedError as refused:
+        return errors.unidentified(refused)
+    except BodyError as error:
+        return errors.unreadable(error)
+    except UnrecordedError:
+        return NotRecordedError().answer()
+    except StateError as error:
+        return errors.unavailable(error)

@@ -1,0 +1,125 @@
+"""Routes: what may be asked of the control plane, by whom, and with what."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any, Final, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from proxy.admin.errors import NothingHereError, WrongMethodError
+from proxy.identity.principal import Principal
+from proxy.identity.refusal import Reason, RefusedError
+from proxy.listener.answers import Answer
+
+_PLACE: Final = re.compile(r"\{([a-z_]+)\}")
+_SEGMENT: Final = "[A-Za-z0-9._-]{1,128}"
+
+
+class Input(BaseModel):
+    """What a route takes: closed, and typed strictly."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, hide_input_in_errors=True, validate_default=True
+    )
+
+
+class Nothing(Input):
+    """The input of a route that takes none."""
+
+
+class Access(Enum):
+    """Who may use a route that the policy is not asked about."""
+
+    ANYBODY = auto()
+    IDENTIFIED = auto()
+
+
+@dataclass(slots=True)
+class Visit:
+    """One request on its way: by which route, who sent it, from where.
+
+    `names` are the segments that the route left open. `started` is the monotonic second it
+    arrived. `decisions` are the ids of the records that allowed what is being done.
+    """
+
+    route: str
+    names: Mapping[str, str]
+    address: str
+    started: float
+    identity: Principal | None = None
+    decisions: list[str] = field(default_factory=list)
+
+    @property
+    def principal(self) -> Principal:
+        """Who sent it. Raises `RefusedError` where nobody was asked to say so."""
+        if self.identity is None:
+            raise RefusedError(Reason.CREDENTIAL_ABSENT)
+        return self.identity
+
+
+Taken = TypeVar("Taken", bound=Input)
+
+
+@dataclass(frozen=True, slots=True)
+class Route(Generic[Taken]):
+    """One thing that may be asked.
+
+    `access` is who may use it, or the action on the gateway that the policy must allow. A POST
+    brings its input as a JSON body, anything else as parameters. Validators of `takes` are given
+    `context`.
+    """
+
+    method: str
+    path: str
+    access: Access | str
+    takes: type[Taken]
+    handler: Callable[[Visit, Taken], Awaitable[Answer]]
+    context: object = None
+
+    @property
+    def name(self) -> str:
+        """The route as records name it, whatever stands in its open segments."""
+        return f"{self.method} {self.path}"
+
+
+class Table:
+    """All routes. Raises `ValueError` for two of the same method and path."""
+
+    def __init__(self, routes: Iterable[Route[Any]]) -> None:
+        self.routes = tuple(routes)
+        self._by_path: dict[str, dict[str, Route[Any]]] = {}
+        for route in self.routes:
+            methods = self._by_path.setdefault(route.path, {})
+            if route.method in methods:
+                raise ValueError(f"{route.name} is there twice.")
+            methods[route.method] = route
+        self._patterns = {path: _pattern(path) for path in self._by_path}
+
+    def find(self, method: str, path: str) -> tuple[Route[Any], dict[str, str]]:
+        """Return the route of a request and what its open segments hold.
+
+        Raises `NothingHereError` and `WrongMethodError`.
+        """
+        for template, methods in self._by_path.items():
+            found = self._patterns[template].fullmatch(path)
+            if found is None:
+                continue
+            if method in methods:
+                return methods[method], found.groupdict()
+            raise WrongMethodError(((b"Allow", ", ".join(sorted(methods)).encode()),))
+        raise NothingHereError
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    pieces = _PLACE.split(path)
+    # Fixed text and names of open segments take turns.
+    return re.compile(
+        "".join(
+            f"(?P<{piece}>{_SEGMENT})" if is_open else re.escape(piece)
+            for piece, is_open in zip(pieces, (False, True) * len(pieces), strict=False)
+        )
+    )

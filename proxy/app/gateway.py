@@ -1,0 +1,137 @@
+"""A gateway from its first breath to its last."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from typing import Final
+
+from policies.bundle import Bundle
+from proxy.app.parts import (
+    CLOCKS,
+    Enforcing,
+    State,
+    Telling,
+    catalogues_of,
+    enforcing_of,
+    first_start,
+    open_state,
+    servers_of,
+    telling_of,
+    token_planes,
+)
+from proxy.app.planes import control_plane, data_plane, listen
+from proxy.config import Settings
+from proxy.identity.sealing import DamagedError, MasterKeyError, Secret
+from proxy.policyfiles import Follower
+from proxy.standing import Standing
+from proxy.starting import NotStartableError, Ready, prepare
+from proxy.telemetry.events import Events
+from storage.errors import StateError
+from storage.journal import JournalError
+
+_GATEWAY: Final = {"type": "System", "id": "gateway"}
+_WATCHER: Final = {"type": "System", "id": "watcher"}
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A gateway that answers.
+
+    `data` and `control` are the addresses that its listeners have. `secret` is the bootstrap
+    secret of a first start, to be shown once; None at any other.
+    """
+
+    settings: Settings
+    data: tuple[str, int]
+    control: tuple[str, int]
+    standing: Standing
+    secret: Secret | None
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings, environ: Mapping[str, str], events: Events
+) -> AsyncIterator[Gateway]:
+    """Run a gateway until the block ends; then calls at hand are given their time.
+
+    Raises `NotStartableError` with every problem before anything listens.
+    """
+    ready = await asyncio.to_thread(prepare, settings, environ)
+    async with AsyncExitStack() as stack:
+        try:
+            state = await open_state(stack, settings, ready)
+            identity = token_planes(settings, ready)
+            secret = await first_start(settings, ready, state)
+            for tokens in identity:
+                revoked = await state.tokens.revoked(tokens.plane.value, CLOCKS.now())
+                tokens.refuse((one.jti, one.expires_at) for one in revoked)
+        except (StateError, JournalError, MasterKeyError, DamagedError, OSError) as error:
+            raise NotStartableError([_sentence(error)]) from error
+        telling = telling_of(stack, settings, state, events)
+        enforcing = enforcing_of(settings, ready, state, telling)
+        servers = servers_of(stack, settings, ready)
+        catalogues = catalogues_of(stack, settings, state, telling)
+        await catalogues.recall(servers)
+        for server in servers.values():
+            catalogues.refresh_soon(server)
+        plane = data_plane(settings, state, telling, enforcing, servers, catalogues, identity[0])
+        ending = asyncio.Event()
+        control = control_plane(settings, ready, state, telling, enforcing, identity, ending)
+        await _started(settings, ready, enforcing)
+        listening = partial(listen, stack, settings, telling)
+        admin_address = await listening(settings.admin, settings.admin_url, control.serve)
+        data_address = await listening(settings.data, settings.public_url, plane.serve)
+        _follow_policy(stack, settings, ready, state, telling, enforcing)
+        # First of all at the end: whoever sends calls here is told to send them elsewhere.
+        stack.callback(ending.set)
+        yield Gateway(settings, data_address, admin_address, state.standing, secret)
+
+
+async def _started(settings: Settings, ready: Ready, enforcing: Enforcing) -> None:
+    after = {
+        "version": version("northgate"),
+        "mode": settings.mode,
+        "policy": ready.bundle.version,
+        "servers": sorted(ready.upstreams),
+    }
+    await enforcing.audit.changed(_GATEWAY, "started", after=after)
+
+
+def _follow_policy(
+    stack: AsyncExitStack,
+    settings: Settings,
+    ready: Ready,
+    state: State,
+    telling: Telling,
+    enforcing: Enforcing,
+) -> None:
+    standing, reporting = state.standing, telling.reporting
+
+    async def adopt(bundle: Bundle) -> None:
+        before = standing.grounds.bundle.version
+        await enforcing.audit.changed(_WATCHER, "policy", before=before, after=bundle.version)
+        await standing.adopt(bundle)
+        reporting.policy_in_force(bundle)
+        telling.events.policy_changed(before=before, after=bundle.version, by="System:watcher")
+
+    follower = Follower(
+        ready.bundle, adopt, reporting.policy_refused, portable=settings.policy.portable
+    )
+    task = asyncio.get_running_loop().create_task(follower.follow(settings.policy.path))
+    stack.push_async_callback(partial(_ended, task))
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+def _sentence(error: Exception) -> str:
+    public = getattr(error, "public", "")
+    return f"{public} ({error})" if public else f"{type(error).__name__}: {error}"

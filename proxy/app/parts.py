@@ -1,0 +1,203 @@
+"""What a gateway is made of below its listeners, in the order in which it is built."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from importlib.metadata import version
+from types import MappingProxyType
+from typing import Final
+
+from policies.embedded import EmbeddedPoint
+from policies.model import Entity, Fact
+from policies.pdp import DecisionPoint
+from proxy.audit import Audit, Redaction
+from proxy.catalogues import Catalogues, Reports
+from proxy.config import Settings
+from proxy.datadir import node_name
+from proxy.identity.bootstrap import Bootstrap
+from proxy.identity.keyring import Plane
+from proxy.identity.planes import TokenPlane
+from proxy.identity.sealing import Secret
+from proxy.limits import Admissions
+from proxy.listener.refusals import Refusal
+from proxy.pipeline import Clocks
+from proxy.reporting import Reporting
+from proxy.standing import Standing
+from proxy.starting import Ready
+from proxy.telemetry.events import Events
+from proxy.telemetry.labels import Labels
+from proxy.telemetry.metrics import Metrics, Sources
+from proxy.telemetry.observing import Observing
+from proxy.telemetry.traces import Traces
+from proxy.upstream.conversation import converse
+from proxy.upstream.http import Pool
+from proxy.upstream.limits import Limits as PoolLimits
+from proxy.upstream.offers import Offers, take_offers
+from proxy.upstream.server import Server
+from storage.definitions import DefinitionLedger
+from storage.engine import open_database
+from storage.facts import Change, FactLedger
+from storage.journal import Journal
+from storage.journal import Limits as JournalLimits
+from storage.tokens import TokenLedger
+
+CATALOGUE_SECONDS: Final = 20.0
+"""For one walk through all that an upstream offers."""
+
+CLOCKS: Final = Clocks(time.time, time.monotonic)
+_FIRST_ADMIN: Final = Fact("has_role", (Entity("User", "admin"), "admin"))
+_DEVELOPMENT: Final = Fact("has_role_matching", (Entity("Client", "development"), "caller", "**"))
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What outlives the process, and what is known of it in memory."""
+
+    facts: FactLedger
+    definitions: DefinitionLedger
+    tokens: TokenLedger
+    standing: Standing
+    journal: Journal
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """Who is told what happens."""
+
+    events: Events
+    metrics: Metrics
+    traces: Traces
+    observer: Observing
+    reporting: Reporting
+
+
+@dataclass(frozen=True, slots=True)
+class Enforcing:
+    """What judges and records on either plane."""
+
+    point: DecisionPoint
+    audit: Audit
+    admissions: Admissions
+
+
+async def open_state(stack: AsyncExitStack, settings: Settings, ready: Ready) -> State:
+    database = await open_database(settings.database.url.reveal().decode())
+    stack.push_async_callback(database.close)
+    limits = JournalLimits(
+        total_bytes=settings.record.journal_bytes, deadline=settings.record.deadline_ms / 1000
+    )
+    journal = await Journal.open(ready.place.journal, node_name(), 0, limits=limits)
+    await stack.enter_async_context(journal)
+    facts = FactLedger(database, CLOCKS.now)
+    return State(
+        facts,
+        DefinitionLedger(database, CLOCKS.now),
+        TokenLedger(database, CLOCKS.now),
+        await Standing.opened(ready.bundle, facts),
+        journal,
+    )
+
+
+def token_planes(settings: Settings, ready: Ready) -> tuple[TokenPlane, TokenPlane]:
+    """Return the tokens of the data and of the control plane, which share nothing."""
+    return tuple(  # type: ignore[return-value]
+        TokenPlane(
+            plane,
+            url,
+            ready.place.keyring(plane.value),
+            ready.master,
+            CLOCKS.now,
+            longest_life=settings.tokens.longest_life_seconds,
+        )
+        for plane, url in (
+            (Plane.DATA, settings.public_url),
+            (Plane.CONTROL, settings.admin_url),
+        )
+    )
+
+
+async def first_start(settings: Settings, ready: Ready, state: State) -> Secret | None:
+    """Make the first admin, once, and return the secret that he begins with."""
+    bootstrap = Bootstrap(ready.place.bootstrap)
+    if settings.mode == "development":
+        await state.standing.change(
+            Change((_DEVELOPMENT,), (), "development", "System:gateway", "development mode")
+        )
+    made = await state.standing.change(
+        Change((_FIRST_ADMIN,), (), "bootstrap", "System:gateway", "the first admin")
+    )
+    return bootstrap.begin() if made.added else None
+
+
+def telling_of(stack: AsyncExitStack, settings: Settings, state: State, events: Events) -> Telling:
+    labels = Labels(frozenset(settings.upstreams), frozenset(map(str, Refusal)))
+    ours, endpoint = version("northgate"), settings.telemetry.otlp_endpoint
+    traces = Traces(labels, version=ours, otlp_endpoint=endpoint)
+    stack.push_async_callback(asyncio.to_thread, traces.close)
+    sources = Sources(
+        journal=lambda: state.journal.health,
+        fact_version=lambda: state.standing.grounds.facts.version,
+        dropped_spans=lambda: traces.dropped,
+    )
+    metrics = Metrics(labels, sources, time.time_ns, version=ours, otlp_endpoint=endpoint)
+    stack.push_async_callback(asyncio.to_thread, metrics.close)
+    observer = Observing(metrics, events, CLOCKS.monotonic)
+    reporting = Reporting(events, metrics, lambda: state.standing.grounds.bundle.version)
+    reporting.policy_in_force(state.standing.grounds.bundle)
+    return Telling(events, metrics, traces, observer, reporting)
+
+
+def enforcing_of(settings: Settings, ready: Ready, state: State, telling: Telling) -> Enforcing:
+    key = ready.master.key_for("record").reveal()
+    redaction = Redaction(key, settings.record.arguments)
+    return Enforcing(
+        EmbeddedPoint(telling.observer.undecided),
+        Audit(state.journal, redaction, telling.observer.unrecorded),
+        Admissions(
+            calls_per_second=settings.limits.calls_per_second,
+            streams=settings.limits.streams_per_principal,
+            clock=CLOCKS.monotonic,
+        ),
+    )
+
+
+def servers_of(stack: AsyncExitStack, settings: Settings, ready: Ready) -> Mapping[str, Server]:
+    limits = PoolLimits(
+        connect=settings.limits.connect_seconds, stream_idle=settings.limits.stream_idle_seconds
+    )
+    servers = {}
+    for name, upstream in ready.upstreams.items():
+        pool = Pool(upstream, limits=limits)
+        stack.callback(pool.close)
+        bearer = settings.upstreams[name].auth.bearer
+        credential = () if bearer is None else ((b"Authorization", b"Bearer " + bearer.reveal()),)
+        servers[name] = Server(name, pool, credential)
+    return MappingProxyType(servers)
+
+
+def catalogues_of(
+    stack: AsyncExitStack, settings: Settings, state: State, telling: Telling
+) -> Catalogues:
+    verbatim = frozenset(settings.catalogue.verbatim_names)
+
+    async def take(server: Server) -> Offers:
+        async with converse(
+            server.pool, server.credential, deadline=CATALOGUE_SECONDS
+        ) as conversation:
+            return await take_offers(conversation, server.name, verbatim=verbatim)
+
+    catalogues = Catalogues(
+        state.standing,
+        state.definitions,
+        take,
+        Reports(telling.reporting.catalogue_taken, telling.reporting.catalogue_failed),
+        CLOCKS.monotonic,
+        trust=settings.catalogue.trust,
+        refresh_seconds=settings.catalogue.refresh_seconds,
+    )
+    stack.push_async_callback(catalogues.close)
+    return catalogues
