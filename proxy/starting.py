@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
@@ -27,9 +28,7 @@ UNSERVED: Final = (
     "record.require",
     "data.trusted_proxies",
     "admin.stdio_registration",
-    "limits.depth",
     "limits.session_idle_seconds",
-    "limits.backlog",
     "state.max_staleness_seconds",
 )
 """Settings that are understood, and that nothing heeds yet."""
@@ -45,16 +44,18 @@ class NotStartableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """All that was read from the disk before the gateway came to life."""
+    """All that was read from the disk before the gateway came to life, in so many `seconds`."""
 
     place: DataDirectory
     master: MasterKey
     bundle: Bundle
     upstreams: Mapping[str, Upstream]
+    seconds: float
 
 
 def prepare(settings: Settings, environ: Mapping[str, str]) -> Ready:
     """Return what the gateway starts from. Raises `NotStartableError` with every problem."""
+    began = time.monotonic()
     problems = [*_unserved(settings), *_shared_address(settings)]
     place = DataDirectory(settings.data_dir)
     master = _opened(place, settings.mode, environ, problems)
@@ -66,7 +67,7 @@ def prepare(settings: Settings, environ: Mapping[str, str]) -> Ready:
     }
     if problems or master is None or bundle is None:
         raise NotStartableError(problems)
-    return Ready(place, master, bundle, upstreams)
+    return Ready(place, master, bundle, upstreams, time.monotonic() - began)
 
 
 def _unserved(settings: Settings) -> Iterator[str]:

@@ -82,7 +82,7 @@ async def running(
         plane = data_plane(settings, state, telling, enforcing, servers, catalogues, identity[0])
         ending = asyncio.Event()
         control = control_plane(settings, ready, state, telling, enforcing, identity, ending)
-        await _started(settings, ready, enforcing)
+        await _started(settings, ready, telling, enforcing)
         listening = partial(listen, stack, settings, telling)
         admin_address = await listening(settings.admin, settings.admin_url, control.serve)
         data_address = await listening(settings.data, settings.public_url, plane.serve)
@@ -92,7 +92,16 @@ async def running(
         yield Gateway(settings, data_address, admin_address, state.standing, secret)
 
 
-async def _started(settings: Settings, ready: Ready, enforcing: Enforcing) -> None:
+async def _started(
+    settings: Settings, ready: Ready, telling: Telling, enforcing: Enforcing
+) -> None:
+    bundle = ready.bundle
+    telling.events.policy_loaded(
+        policy=bundle.version,
+        files=len(bundle.sources),
+        rules=len(bundle.program.rules),
+        seconds=ready.seconds,
+    )
     after = {
         "version": version("northgate"),
         "mode": settings.mode,

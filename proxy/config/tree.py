@@ -169,7 +169,6 @@ class TokenSettings(Branch):
 class LimitSettings(Branch):
     body_bytes: int = setting("Bytes of a request's body.", MIB, least=KIB, most=64 * MIB)
     header_bytes: int = setting("Bytes of a request's headers.", 32 * KIB, least=8 * KIB, most=MIB)
-    depth: int = setting("Levels of nesting in a message.", 64, least=8, most=256)
     header_seconds: int = setting("Seconds for headers to arrive.", 10, least=1, most=300)
     body_seconds: int = setting("Seconds for a body to arrive.", 30, least=1, most=3600)
     connect_seconds: int = setting("Seconds to connect to an upstream.", 5, least=1, most=300)
@@ -195,7 +194,6 @@ class LimitSettings(Branch):
     calls_per_second: int = setting(
         "Calls per second of one principal.", 50, least=1, most=1_000_000
     )
-    backlog: int = setting("Connections that wait to be accepted.", 128, least=1, most=65_535)
 
 
 class StateSettings(Branch):

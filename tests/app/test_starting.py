@@ -95,7 +95,6 @@ def test_a_setting_that_nothing_heeds_yet_is_refused(tmp_path: Path, key: str) -
         "record.require": '"database"',
         "data.trusted_proxies": '["10.0.0.0/8"]',
         "admin.stdio_registration": "true",
-        "limits.depth": "32",
     }
 
     found = problems(tmp_path, f"{key} = {values.get(key, '17')}\n")
