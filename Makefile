@@ -18,17 +18,8 @@ $(STAMP): pyproject.toml requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
 
-WORLD := policies/rules --facts policies/examples/world.polar
-
-run: $(STAMP) ## Check the shipped policy and ask it about a small world
-	$(BIN)/northgate policy check policies/rules
-	$(BIN)/northgate policy test policies/rules
-	@echo; echo "Who may call what, in policies/examples/world.polar:"
-	$(BIN)/northgate policy query $(WORLD) 'allow(client: Client, "call", tool: Tool)'
-	@echo; echo "Why the scout may fetch a page:"
-	$(BIN)/northgate policy explain $(WORLD) 'allow(Client{"scout"}, "call", Tool{"web__fetch"})'
-	@echo; echo "Why the bot may not read issues:"
-	@$(BIN)/northgate policy explain $(WORLD) 'allow(Client{"bot"}, "call", Tool{"github__get_issue"})' || true
+run: $(STAMP) ## Show a gateway at work, and leave it running
+	$(BIN)/northgate quickstart
 
 test: $(STAMP) ## Run every test
 	$(BIN)/python -m pytest -n auto -m "not fuzz"

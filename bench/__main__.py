@@ -1,4 +1,4 @@
-"""Run benchmarks: `python -m bench [NAME ...] [--quick] [--json]`; without a name, all."""
+"""Run benchmarks: `python -m bench [NAME ...] [--quick] [--json [FILE]]`; without a name, all."""
 
 from __future__ import annotations
 
@@ -6,35 +6,75 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from rich.console import Console
 
 from bench import journal, policy
-from bench.report import Report, show
+from bench.gateway import campaign, figures
+from bench.report import show
 
-BENCHMARKS: dict[str, Callable[[bool], Report]] = {
-    "policy": policy.run,
-    "journal": journal.run,
+
+class Benchmark(NamedTuple):
+    """What can be measured. `run` takes whether to be quick, `show` prints what it returns.
+
+    `lacks` returns what to do before it can run, or "".
+    """
+
+    run: Callable[[bool], Any]
+    show: Callable[[Any, Console], None] = show
+    lacks: Callable[[], str] = lambda: ""
+
+    def __call__(self, quick: bool) -> Any:  # noqa: ANN401, FBT001  as `run`
+        return self.run(quick)
+
+
+BENCHMARKS = {
+    "policy": Benchmark(policy.run),
+    "journal": Benchmark(journal.run),
+    "gateway": Benchmark(campaign.run, figures.show, campaign.lacks),
 }
-"""What can be measured; each takes whether to be quick."""
+
+_STDOUT = Path("-")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
-    reports = [BENCHMARKS[name](options.quick) for name in options.names or BENCHMARKS]
-    if options.json:
-        print(json.dumps({report.name: report.document() for report in reports}, indent=2))
-        return 0
-    for report in reports:
-        show(report, Console())
+    chosen = {name: BENCHMARKS[name] for name in options.names or BENCHMARKS}
+    missing = [problem for each in chosen.values() if (problem := each.lacks())]
+    if missing:
+        print("\n".join(missing), file=sys.stderr)
+        return 2
+    found = {name: each.run(options.quick) for name, each in chosen.items()}
+    if options.json != _STDOUT:
+        for name, each in chosen.items():
+            each.show(found[name], Console())
+    if options.json is not None:
+        _write({name: each.document() for name, each in found.items()}, options.json)
     return 0
+
+
+def _write(document: dict[str, Any], file: Path) -> None:
+    text = json.dumps(document, indent=2)
+    if file == _STDOUT:
+        print(text)
+    else:
+        file.write_text(f"{text}\n", encoding="utf-8")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure Northgate.")
     parser.add_argument("names", nargs="*", type=_known, metavar="NAME", help=", ".join(BENCHMARKS))
     parser.add_argument("--quick", action="store_true", help="fewer calls and fewer facts")
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument(
+        "--json",
+        nargs="?",
+        const=_STDOUT,
+        type=Path,
+        metavar="FILE",
+        help="write one JSON document to FILE; without one, print it instead of tables",
+    )
     return parser
 
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from proxy.cli import streams
+from proxy.cli.control import commands as control
 from proxy.cli.policy import commands as policy
 
 app = typer.Typer(
@@ -20,6 +21,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(policy.app, name="policy")
+app.add_typer(control.token, name="token")
+app.add_typer(control.admin, name="admin")
+app.command(name="init-server")(control.init_server)
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001  the form of a callback
@@ -59,6 +63,31 @@ def serve(
     from proxy.cli.serving import run  # noqa: PLC0415  what a command needs is loaded with it
 
     raise typer.Exit(run(config))
+
+
+@app.command()
+def quickstart(
+    *,
+    directory: Annotated[
+        Path,
+        typer.Option("--dir", metavar="DIR", help="Where everything goes, or was put before."),
+    ] = Path("northgate-quickstart"),
+    port: Annotated[
+        int | None,
+        typer.Option(
+            "--port", min=1, max=65_535, help="Where agents connect; 8080, if it is free."
+        ),
+    ] = None,
+    leave: Annotated[bool, typer.Option("--exit", help="End after the demonstration.")] = False,
+) -> None:
+    """Show a gateway at work, with a small server behind it, and leave it running.
+
+    Exit code 0, or 1 with --exit if something did not come out as it should, or 2 if it cannot
+    begin.
+    """
+    from proxy.cli.quickstart.run import run  # noqa: PLC0415  what a command needs is loaded with it
+
+    raise typer.Exit(run(directory, port, leave=leave))
 
 
 def main() -> None:

@@ -8,7 +8,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -29,74 +30,103 @@ STOPPED: Final = 0
 UNUSABLE: Final = 2
 
 
+During = Callable[[Gateway, asyncio.Event], Awaitable[int]]
+"""What goes on while a gateway runs; the event is set when the process is told to stop."""
+
+
 def run(config: Path | None) -> int:
     """Serve until SIGTERM or SIGINT, and return the exit code."""
     try:
         settings = load(config or _default_file(), os.environ)
     except SettingsError as error:
-        return _refused(error.problems, "The settings cannot be used:")
+        return refused(error.problems, "The settings cannot be used:")
     events = Events(settings.telemetry.log_level, sys.stderr)
     with LibraryLog(events):
-        for warning in settings.warnings:
-            events.settings_warning(setting=warning.key, problem=str(warning))
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(_serve(settings, events))
+        return serve(settings, os.environ, events, _idle)
+
+
+def serve(settings: Settings, environ: Mapping[str, str], events: Events, during: During) -> int:
+    """Run a gateway for as long as *during* takes, and return what that returns.
+
+    A gateway that cannot start tells on stderr why, and the exit code is `UNUSABLE`.
+    """
+    for warning in settings.warnings:
+        events.settings_warning(setting=warning.key, problem=str(warning))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve(settings, environ, events, during))
+
+
+def refused(problems: Iterable[object], title: str) -> int:
+    """Tell *problems* on stderr and return the exit code for them."""
+    typer.echo(title, err=True)
+    for problem in problems:
+        typer.echo(f"  {problem}", err=True)
+    return UNUSABLE
+
+
+def first_steps(gateway: Gateway) -> str:
+    """Return how to become the administrator, with the secret of a first start; else nothing.
+
+    This is for the terminal alone: a log is kept, and read by others.
+    """
+    if gateway.secret is None:
+        return ""
+    url, secret = gateway.settings.admin_url, gateway.secret.reveal().decode()
+    return (
+        "This is the first start. Make yourself the administrator, once, with\n\n"
+        f"  northgate init-server --url {url} --secret {secret}\n"
+    )
 
 
 def _default_file() -> Path | None:
     return DEFAULT_FILE if DEFAULT_FILE.exists() else None
 
 
-async def _serve(settings: Settings, events: Events) -> int:
+async def _serve(
+    settings: Settings, environ: Mapping[str, str], events: Events, during: During
+) -> int:
     loop = asyncio.get_running_loop()
     told = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
-    try:
-        async with running(settings, os.environ, events) as gateway:
-            _tell(gateway, events)
-            # What is built by now stays: looking through it again and again delays calls.
-            gc.collect()
-            gc.freeze()
-            await told.wait()
-            events.stopping(calls=0)
-            began = time.monotonic()
-    except NotStartableError as error:
-        return _refused(error.problems, "The gateway cannot start:")
-    except (StartError, OSError) as error:
-        return _refused([_sentence(error)], "The gateway cannot listen:")
+    async with AsyncExitStack() as stack:
+        try:
+            gateway = await stack.enter_async_context(running(settings, environ, events))
+        except NotStartableError as error:
+            return refused(error.problems, "The gateway cannot start:")
+        except (StartError, OSError) as error:
+            return refused([_sentence(error)], "The gateway cannot listen:")
+        _log_start(gateway, events)
+        code = await during(gateway, told)
+        events.stopping(calls=0)
+        began = time.monotonic()
     events.stopped(seconds=time.monotonic() - began)
+    return code
+
+
+async def _idle(gateway: Gateway, told: asyncio.Event) -> int:
+    if steps := first_steps(gateway):
+        typer.echo(f"\n{steps}")
+    # What is built by now stays: looking through it again and again delays calls.
+    gc.collect()
+    gc.freeze()
+    await told.wait()
     return STOPPED
 
 
-def _tell(gateway: Gateway, events: Events) -> None:
-    settings = gateway.settings
+def _log_start(gateway: Gateway, events: Events) -> None:
     events.started(
         version=version("northgate"),
-        mode=settings.mode,
+        mode=gateway.settings.mode,
         data=_url(gateway.data),
         admin=_url(gateway.control),
         policy=gateway.standing.grounds.bundle.version,
     )
-    if gateway.secret is not None:
-        secret = gateway.secret.reveal().decode()
-        # On the terminal alone: a log is kept, and read by others.
-        typer.echo(
-            "\nThis is the first start. Make yourself the administrator, once, with\n\n"
-            f"  northgate init-server --url {settings.admin_url} --secret {secret}\n"
-        )
 
 
 def _url(address: tuple[str, int]) -> str:
     host, port = address
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _refused(problems: Iterable[object], title: str) -> int:
-    typer.echo(title, err=True)
-    for problem in problems:
-        typer.echo(f"  {problem}", err=True)
-    return UNUSABLE
 
 
 def _sentence(error: Exception) -> str:

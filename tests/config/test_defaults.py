@@ -45,7 +45,6 @@ DEFAULTS: dict[str, Any] = {
     "limits": {
         "body_bytes": 1024**2,
         "header_bytes": 32 * 1024,
-        "depth": 64,
         "header_seconds": 10,
         "body_seconds": 30,
         "connect_seconds": 5,
@@ -56,7 +55,6 @@ DEFAULTS: dict[str, Any] = {
         "shutdown_seconds": 30,
         "streams_per_principal": 64,
         "calls_per_second": 50,
-        "backlog": 128,
     },
     "state": {"max_staleness_seconds": 300},
     "telemetry": {"metrics": True, "otlp_endpoint": None, "log_level": "info"},

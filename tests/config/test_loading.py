@@ -116,7 +116,7 @@ def test_nothing_in_the_tree_can_be_changed(tmp_path: Path) -> None:
     with pytest.raises(ValidationError):
         settings.mode = "development"
     with pytest.raises(ValidationError):
-        settings.limits.depth = 1
+        settings.limits.body_bytes = 1
     with pytest.raises(TypeError):
         settings.upstreams["b"] = settings.upstreams["files"]  # type: ignore[index]
     with pytest.raises(TypeError):

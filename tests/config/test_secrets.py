@@ -70,7 +70,7 @@ MISPLACED = [
     'upstreams.a.auth.bearer = ["{}"]',
     'upstreams.a.transport = "{}"',
     'limits = "{}"',
-    'limits.depth = "{}"',
+    'limits.body_bytes = "{}"',
     "mode = {}",
     '"{}',
     "= {}",
