@@ -22,6 +22,7 @@ run: $(STAMP) ## Show a gateway at work, and leave it running
 	$(BIN)/northgate quickstart
 
 test: $(STAMP) ## Run every test
+	$(BIN)/python -m tests.live.install
 	$(BIN)/python -m pytest -n auto -m "not fuzz"
 
 lint: $(STAMP) ## Check style and types
