@@ -59,12 +59,18 @@ class Judge:
         """
         if not connect.decision.allowed or call.server is None or question.action == CONNECT:
             return connect
-        if not _exists(call.server, question):
-            self._on_unknown(call.server)
+        if not question.nameable:
             return Judgement(question, _hidden(connect.decision))
-        judgement = await self._decide(call, question, id_)
-        if judgement.decision.verdict is Verdict.DENY:
-            return await self._unless_hidden(call, judgement)
+        judgement, is_ambiguous = await self._decide(call, question)
+        is_there = _exists(call.server, question)
+        if judgement.decision.allowed and is_there and not is_ambiguous:
+            return judgement
+        judgement = await self._unless_hidden(call, judgement, is_there=is_there)
+        if judgement.decision.reason is Reason.NOT_VISIBLE:
+            # For what is there, too: else a refresh would tell the two apart.
+            self._on_unknown(call.server)
+        elif is_ambiguous and judgement.decision.verdict is not Verdict.UNDECIDED:
+            raise WireError(Fault.LOOKALIKE_KEY, id=id_)
         return judgement
 
     async def may_log(self, call: Call, message: Request | Notification) -> bool:
@@ -74,7 +80,11 @@ class Judge:
         request = call.request(SET_LOG_LEVEL, call.entity)
         return (await self._point.decide(request, call.grounds)).allowed
 
-    async def _decide(self, call: Call, question: Question, id_: Id | None) -> Judgement:
+    async def _decide(self, call: Call, question: Question) -> tuple[Judgement, bool]:
+        """Return the decision by the rules alone, and whether keys of the arguments are ambiguous.
+
+        Then some program may take one for a key that was tested, so the decision holds for nothing.
+        """
         resource, arguments = question.resource, question.arguments
         facts: tuple[Fact, ...] = ()
         if resource.type == "Document":
@@ -82,30 +92,30 @@ class Judge:
         if arguments is None:
             request = call.request(question.action, resource, facts)
             decision = await self._point.decide(request, call.grounds)
-            return Judgement(question, decision, facts)
+            return Judgement(question, decision, facts), False
         tests = call.grounds.call_tests(resource)
-        if tests.keys and ambiguous_keys(arguments, tests.keys):
-            raise WireError(Fault.LOOKALIKE_KEY, id=id_)
         outcomes = tests.outcomes(resource, arguments)
         request = call.request(question.action, resource, (*facts, *tests.wanted(outcomes)))
         decision = await self._point.decide(request, call.grounds)
-        return Judgement(question, decision, facts, tests, tuple(outcomes))
+        judgement = Judgement(question, decision, facts, tests, tuple(outcomes))
+        return judgement, bool(tests.keys) and ambiguous_keys(arguments, tests.keys)
 
-    async def _unless_hidden(self, call: Call, judgement: Judgement) -> Judgement:
-        resource = judgement.question.resource
-        if resource.type not in USES:
+    async def _unless_hidden(
+        self, call: Call, judgement: Judgement, *, is_there: bool
+    ) -> Judgement:
+        resource, decision = judgement.question.resource, judgement.decision
+        if resource.type not in USES or decision.verdict is Verdict.UNDECIDED:
             return judgement
         request = call.request(USES[resource.type], resource, judgement.facts)
         try:
+            # Asked about what is not there as well, so that it takes the same way.
             visible = await self._point.visible(request, [resource], call.grounds)
         except UndecidedError:
-            undecided = replace(
-                judgement.decision, verdict=Verdict.UNDECIDED, reason=Reason.UNDECIDED
-            )
+            undecided = replace(decision, verdict=Verdict.UNDECIDED, reason=Reason.UNDECIDED)
             return replace(judgement, decision=undecided)
-        if resource in visible:
+        if is_there and resource in visible:
             return judgement
-        return replace(judgement, decision=_hidden(judgement.decision))
+        return replace(judgement, decision=_hidden(decision))
 
 
 def _exists(server: Server, question: Question) -> bool:

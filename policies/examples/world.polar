@@ -1,5 +1,5 @@
 # A small world for the shipped policy: two servers, three clients, one limit. These are facts, as
-# the control plane and the gateway would state them; `make run` asks the policy about them.
+# the control plane and the gateway would state them, for `northgate policy query --facts`.
 
 has_relation(Tool{"github__get_issue"}, "server", Server{"github"});
 has_relation(Tool{"github__create_issue"}, "server", Server{"github"});

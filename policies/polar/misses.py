@@ -30,7 +30,7 @@ from policies.polar.runtime import Overlay, Question, UnboundedError, UndecidedE
 from policies.polar.source import DEFAULT
 from policies.polar.values import Held, Row, fact, held, key_of, kind, name_of
 
-_MAX_WORK = 400
+_MAX_WORK = 3000
 _MAX_DEPTH = 12
 _MAX_FAILURES = 4
 _MAX_BRANCHES = 6

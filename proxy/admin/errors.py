@@ -136,9 +136,8 @@ def unidentified(refused: RefusedError) -> Answer:
     challenge = b'Bearer realm="northgate"'
     if refused.code:
         challenge += b', error="%b"' % refused.code.encode()
-    code = (refused.code if refused.status == MalformedError.status else "unauthorized").replace(
-        "_", "-"
-    )
+    is_malformed = refused.status == MalformedError.status
+    code = refused.code.replace("_", "-") if is_malformed else "unauthorized"
     return _answer(int(refused.status), code, refused.public, ((b"WWW-Authenticate", challenge),))
 
 

@@ -19,10 +19,9 @@ from proxy.identity.keyring import Plane
 from proxy.identity.principal import ActorType
 from proxy.listener.answers import Answer
 from proxy.observer import Observer
+from proxy.telemetry.labels import WRONG_SECRET
 
 ADMIN: Final = "admin"
-WRONG_SECRET: Final = "wrong_secret"  # noqa: S105  a reason
-"""How a wrong secret is counted."""
 
 _MOST_WRONG: Final = 5
 _WINDOW_SECONDS: Final = 60.0

@@ -13,8 +13,8 @@ from proxy.identity.principal import ActorType
 from proxy.telemetry.events import Events
 from storage.tokens import IssuedRecord, TokenLedger
 
-ISSUED: Final = "token_issued"
-REVOKED: Final = "token_revoked"
+ISSUED: Final = "token.issued"
+REVOKED: Final = "token.revoked"
 """What records call these changes."""
 
 HOLDER: Final = "northgate"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -20,7 +20,6 @@ from proxy.admin.routes import Access, Route, Table, Visit
 from proxy.admin.tokens import Terms, Tokens
 from proxy.audit import Audit, UnrecordedError
 from proxy.identity.bootstrap import Bootstrap
-from proxy.identity.issue import Issuer
 from proxy.identity.keyring import Plane
 from proxy.identity.refusal import RefusedError
 from proxy.identity.verify import Verifier
@@ -31,7 +30,6 @@ from proxy.listener.refusals import BodyError
 from proxy.observer import Observer
 from proxy.pipeline import Clocks
 from proxy.standing import Standing
-from proxy.telemetry.events import Events
 from storage.errors import StateError
 from storage.tokens import TokenLedger
 
@@ -58,8 +56,7 @@ class ControlPlane:
     verifier: Verifier
     admissions: Admissions
     observer: Observer
-    events: Events
-    issuers: Mapping[Plane, Issuer]
+    issuing: Issuing
     tokens: TokenLedger
     revoke: Callable[[Plane, str, int], None]
     bootstrap: Bootstrap
@@ -78,14 +75,13 @@ class ControlPlane:
     @cached_property
     def table(self) -> Table:
         """Every route there is."""
-        issuing = Issuing(self.issuers, self.tokens, self.audit, self.events)
         terms = Terms(
             self.public_url, self.admin_url, self.longest_life, gateway_wide=self.gateway_wide
         )
         resources = (
             Health(self.metrics, self.readiness),
-            Init(self.bootstrap, issuing, terms, self.observer, self.clocks.monotonic),
-            Tokens(self._authority, issuing, terms, self.revoke),
+            Init(self.bootstrap, self.issuing, terms, self.observer, self.clocks.monotonic),
+            Tokens(self._authority, self.issuing, terms, self.revoke),
         )
         return Table(route for resource in resources for route in resource.routes())
 

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from typing import Final
 
 from policies.bundle import Bundle
+from proxy.admin.issuing import Issuing
 from proxy.app.parts import (
     CLOCKS,
     Enforcing,
@@ -50,6 +51,7 @@ class Gateway:
     data: tuple[str, int]
     control: tuple[str, int]
     standing: Standing
+    issuing: Issuing
     secret: Secret | None
 
 
@@ -89,7 +91,9 @@ async def running(
         _follow_policy(stack, settings, ready, state, telling, enforcing)
         # First of all at the end: whoever sends calls here is told to send them elsewhere.
         stack.callback(ending.set)
-        yield Gateway(settings, data_address, admin_address, state.standing, secret)
+        yield Gateway(
+            settings, data_address, admin_address, state.standing, control.issuing, secret
+        )
 
 
 async def _started(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import Final
 
+from proxy.admin.issuing import Issuing
 from proxy.admin.plane import ControlPlane
 from proxy.app.parts import CLOCKS, Enforcing, State, Telling
 from proxy.catalogues import Catalogues
@@ -100,6 +101,7 @@ def control_plane(
     ending: asyncio.Event,
 ) -> ControlPlane:
     planes = {tokens.plane: tokens for tokens in identity}
+    issuers = {plane: tokens.issuer for plane, tokens in planes.items()}
 
     def revoke(plane: Plane, token_id: str, expires_at: int) -> None:
         planes[plane].refuse([(token_id, expires_at)])
@@ -116,8 +118,7 @@ def control_plane(
         planes[Plane.CONTROL].verifier,
         enforcing.admissions,
         telling.observer,
-        telling.events,
-        {plane: tokens.issuer for plane, tokens in planes.items()},
+        Issuing(issuers, state.tokens, enforcing.audit, telling.events),
         state.tokens,
         revoke,
         Bootstrap(ready.place.bootstrap),

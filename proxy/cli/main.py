@@ -12,6 +12,7 @@ import typer
 from proxy.cli import streams
 from proxy.cli.control import commands as control
 from proxy.cli.policy import commands as policy
+from proxy.cli.record import commands as record
 
 app = typer.Typer(
     name="northgate",
@@ -21,6 +22,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(policy.app, name="policy")
+app.add_typer(record.app, name="record")
 app.add_typer(control.token, name="token")
 app.add_typer(control.admin, name="admin")
 app.command(name="init-server")(control.init_server)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import os
+import shlex
+import shutil
 import signal
 import sys
 import time
@@ -25,6 +28,10 @@ from proxy.telemetry.capture import LibraryLog
 from proxy.telemetry.events import Events
 
 DEFAULT_FILE: Final = Path("northgate.toml")
+
+NAME: Final = "northgate"
+
+_ADDRESS_ERRORS: Final = {errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES}
 
 STOPPED: Final = 0
 UNUSABLE: Final = 2
@@ -74,8 +81,13 @@ def first_steps(gateway: Gateway) -> str:
     url, secret = gateway.settings.admin_url, gateway.secret.reveal().decode()
     return (
         "This is the first start. Make yourself the administrator, once, with\n\n"
-        f"  northgate init-server --url {url} --secret {secret}\n"
+        f"  {program()} init-server --url {url} --secret {secret}\n"
     )
+
+
+def program() -> str:
+    """Return how a shell finds this command: by its path where the name alone does not do."""
+    return NAME if shutil.which(NAME) else shlex.quote(str(Path(sys.executable).parent / NAME))
 
 
 def _default_file() -> Path | None:
@@ -98,7 +110,7 @@ async def _serve(
             return refused([_sentence(error)], "The gateway cannot listen:")
         _log_start(gateway, events)
         code = await during(gateway, told)
-        events.stopping(calls=0)
+        events.stopping()
         began = time.monotonic()
     events.stopped(seconds=time.monotonic() - began)
     return code
@@ -130,4 +142,7 @@ def _url(address: tuple[str, int]) -> str:
 
 
 def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno in _ADDRESS_ERRORS:
+        # The system's text tells the address.
+        return f"{error.strerror}. Set data.listen or admin.listen to another one."
     return getattr(error, "public", "") or f"{type(error).__name__}: {error}"

@@ -77,5 +77,4 @@ class Bootstrap:
 
 
 def _digest(text: str) -> str:
-    # JSON can spell half a surrogate, which is no character.
-    return sha256(text.encode(errors="surrogatepass")).hexdigest()
+    return sha256(text.encode()).hexdigest()

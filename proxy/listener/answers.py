@@ -17,7 +17,7 @@ JSON: Final = b"application/json"
 
 # One `%b` for all, so that a line break in a name or a value is seen wherever it is (T19).
 _FIELDS: Final = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+: (?:[!-~](?:[ !-~]*[!-~])?)?\r\n)*")
-_MEDIA: Final = re.compile(rb"[A-Za-z0-9.+/-]+(?:; ?[a-z]+=[A-Za-z0-9-]+)?")
+_MEDIA: Final = re.compile(rb"[A-Za-z0-9.+/-]+(?:; ?[a-z]+=[A-Za-z0-9.-]+)*")
 _OURS: Final = frozenset(
     {b"connection", b"content-length", b"content-type", b"cache-control", b"transfer-encoding"}
 )
@@ -254,7 +254,7 @@ def _head(status: int, media: bytes | None) -> bytes:
     lines = [b"HTTP/1.1 %d %b" % (status, HTTPStatus(status).phrase.encode())]
     if media is not None:
         if _MEDIA.fullmatch(media) is None:
-            raise ValueError("A media type is a type, a subtype and at most one parameter.")
+            raise ValueError("A media type is a type, a subtype and plain parameters.")
         lines.append(b"Content-Type: " + media)
     lines.append(b"Cache-Control: no-store")
     lines.append(b"" if status in _BODILESS else b"Content-Length: ")

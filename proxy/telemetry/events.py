@@ -38,7 +38,7 @@ class Event(Enum):
     """Every event. The value of `event` in a line is the name in small letters."""
 
     STARTED = Row("info", "version mode data admin policy", "The gateway answers.")
-    STOPPING = Row("info", "calls", "The gateway takes no more calls and lets running ones end.")
+    STOPPING = Row("info", "", "The gateway takes no more calls and lets running ones end.")
     STOPPED = Row("info", "seconds", "The gateway has stopped.")
     SETTINGS_WARNING = Row(
         "warning", "setting problem", "A setting is allowed but deserves a second look."
@@ -127,8 +127,8 @@ class Events:
             Event.STARTED, version=version, mode=mode, data=data, admin=admin, policy=policy
         )
 
-    def stopping(self, *, calls: int) -> None:
-        self._write(Event.STOPPING, calls=calls)
+    def stopping(self) -> None:
+        self._write(Event.STOPPING)
 
     def stopped(self, *, seconds: float) -> None:
         self._write(Event.STOPPED, seconds=round(seconds, 3))

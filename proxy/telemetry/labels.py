@@ -29,7 +29,10 @@ RESPONSE: Final = "response"
 METHODS: Final = frozenset(row.name for row in TABLE)
 VERSIONS: Final = frozenset(PROTOCOL_VERSIONS)
 ACTIONS: Final = frozenset(action for actions in ACTIONS_BY_TYPE.values() for action in actions)
-REFUSALS: Final = frozenset(map(str, Reason)) | {fault.name.lower() for fault in Fault}
+WRONG_SECRET: Final = "wrong_secret"  # noqa: S105  a reason
+"""How a wrong bootstrap secret is counted."""
+
+REFUSALS: Final = {WRONG_SECRET} | set(map(str, Reason)) | {fault.name.lower() for fault in Fault}
 UPSTREAM_KINDS: Final = frozenset(map(str, Kind))
 DROPPED: Final = METHODS | {RESPONSE}
 ERRORS: Final = frozenset(

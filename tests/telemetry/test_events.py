@@ -71,7 +71,7 @@ SAMPLES: dict[Event, dict[str, Any]] = {
         "admin": "127.0.0.1:8081",
         "policy": "abc",
     },
-    Event.STOPPING: {"calls": 3},
+    Event.STOPPING: {},
     Event.STOPPED: {"seconds": 0.5},
     Event.SETTINGS_WARNING: {"setting": "pdp.url", "problem": "It is not used."},
     Event.POLICY_LOADED: {"policy": "abc", "files": 2, "rules": 9, "seconds": 0.1},

@@ -1,0 +1,162 @@
+"""A client of the control plane: one call, one answer, and what every failure means to a person."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from ipaddress import ip_address
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from proxy.cli.control.credentials import Credentials
+from proxy.cli.control.endings import Code, CommandError
+from proxy.identity.sealing import Secret
+
+DEADLINE_SECONDS: Final = 10.0
+
+_MOST_BYTES: Final = 4 * 1024**2
+_GOOD: Final = frozenset({200, 201})
+_NO: Final = frozenset({401, 403, 404, 409})
+_DATA_PORT: Final = "The control listener is meant, usually http://localhost:8081."
+_HINTS: Final = {
+    401: "The token may have ended, or been revoked. On the gateway's machine, run "
+    "northgate admin recover, then northgate init-server with the secret it prints.",
+    404: "northgate token list shows what there is.",
+    409: "Whoever lost the administrator's token runs northgate admin recover on that machine.",
+}
+
+
+class Api:
+    """The control plane at *url*; *token* is None before there is one.
+
+    Raises `CommandError` for an address that the token must not be sent to.
+    """
+
+    def __init__(self, url: str, token: Secret | None = None) -> None:
+        self.url = checked_url(url)
+        self._token = token
+
+    @classmethod
+    def of(cls, credentials: Credentials) -> Api:
+        return cls(credentials.url, credentials.token)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        document: Mapping[str, Any] | None = None,
+        parameters: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """Return the answer to one request. Raises `CommandError` for all but a good one."""
+        try:
+            status, body = asyncio.run(self._send(method, path, document, parameters))
+        except aiohttp.ClientConnectorError:
+            message = f"Nothing answers at {self.url}."
+            hint = f"Is northgate serve running there? {_DATA_PORT}"
+            raise CommandError("not-reachable", message, hint) from None
+        except (aiohttp.ClientError, TimeoutError) as error:
+            message = f"No answer came from {self.url}: {type(error).__name__}."
+            raise CommandError("no-answer", message, "Try again shortly.") from None
+        answer = _object(body)
+        if status in _GOOD and answer is not None:
+            return answer
+        raise self._refused(status, answer or {})
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        document: Mapping[str, Any] | None,
+        parameters: Mapping[str, str] | None,
+    ) -> tuple[int, bytes]:
+        headers = {"Accept": "application/json"}
+        if self._token is not None:
+            headers["Authorization"] = f"Bearer {self._token.reveal().decode()}"
+        timeout = aiohttp.ClientTimeout(total=DEADLINE_SECONDS)
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.request(
+                method,
+                self.url + path,
+                json=document,
+                params=parameters,
+                headers=headers,
+                allow_redirects=False,
+            ) as response,
+        ):
+            return response.status, await _whole(response)
+
+    def _refused(self, status: int, answer: Mapping[str, Any]) -> CommandError:
+        sentence = answer.get("error")
+        if not isinstance(sentence, str):
+            message = f"What answers at {self.url} is no control plane (status {status})."
+            return CommandError("not-northgate", message, f"Look at the URL. {_DATA_PORT}")
+        code = str(answer.get("code", "refused"))
+        exit_code = Code.NO if status in _NO else Code.UNUSABLE
+        if code == "not-allowed":
+            details = {name: str(answer.get(name, "")) for name in ("action", "decision_id")}
+            message = f"The policy does not allow you the action {details['action']}."
+            hint = f"The record tells more about the decision {details['decision_id']}."
+            return CommandError(code, message, hint, exit_code=exit_code, **details)
+        problems = answer.get("problems")
+        if isinstance(problems, list):
+            sentence = " ".join([sentence, *map(_problem, problems)])
+        hint = _HINTS.get(status, "") if code not in {"wrong-secret", "not-found"} else ""
+        return CommandError(code, sentence, hint, exit_code=exit_code)
+
+
+def checked_url(text: str) -> str:
+    """Return the URL of a control listener without a slash at its end.
+
+    Raises `CommandError` for one that is no plain address, or where a token would travel in the
+    clear.
+    """
+    url = text.rstrip("/")
+    try:
+        parts = urlsplit(url)
+        is_plain = f"{parts.scheme}://{parts.netloc}{parts.path}" == url and parts.port != 0
+    except ValueError:
+        is_plain = False
+    if not is_plain or not parts.hostname or "@" in parts.netloc or not url.isascii():
+        message = f"This is no URL of a gateway: {text}"
+        raise CommandError("bad-url", message, "Write http://localhost:8081, or https://...")
+    if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname)):
+        return url
+    message = f"The token would travel in the clear to {url}."
+    raise CommandError("unsafe-url", message, "Use https; http is for this machine alone.")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+async def _whole(response: aiohttp.ClientResponse) -> bytes:
+    body = b""
+    async for block in response.content.iter_any():
+        body += block
+        if len(body) > _MOST_BYTES:
+            raise aiohttp.ClientPayloadError("too long")
+    return body
+
+
+def _object(body: bytes) -> dict[str, Any] | None:
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _problem(problem: object) -> str:
+    if not isinstance(problem, dict):
+        return ""
+    return f"{problem.get('field', '')}: {problem.get('problem', '')}"

@@ -1,0 +1,170 @@
+"""The commands that talk to a running gateway: what each takes and promises."""
+# ruff: noqa: PLC0415  What a command does is imported when it runs, so that help comes at once.
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+token = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Issue and revoke tokens.")
+admin = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Administer this machine.")
+
+CredentialsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--credentials",
+        metavar="FILE",
+        help="Where URL and token are kept; ~/.config/northgate/credentials.json.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Write one JSON document.")]
+
+
+def _run(work: Callable[[], None], *, json: bool) -> None:
+    from proxy.cli.control.endings import ended
+
+    raise typer.Exit(ended(work, json=json))
+
+
+def init_server(
+    *,
+    url: Annotated[
+        str, typer.Option("--url", metavar="URL", help="The gateway's control listener.")
+    ] = "http://localhost:8081",
+    secret: Annotated[
+        str | None,
+        typer.Option("--secret", metavar="TEXT", help="The bootstrap secret; asked for if absent."),
+    ] = None,
+    credentials: CredentialsFile = None,
+    json: AsJson = False,
+) -> None:
+    """Become the administrator of a gateway, with the secret that it printed.
+
+    The secret may also come on standard input. URL and token are kept in a file that only you can
+    read, for the commands that follow.
+
+    Exit code 0, or 1 if the gateway refuses, or 2 if it cannot be asked.
+
+    JSON: url, credentials (the file), token_id, subject, expires_at.
+    """
+    from proxy.cli.control import beginning
+    from proxy.cli.control import credentials as files
+
+    path = files.place(credentials, os.environ)
+    _run(lambda: beginning.init_server(url, secret, path, json=json), json=json)
+
+
+@token.command(name="issue")
+def issue_token(
+    name: Annotated[str, typer.Argument(metavar="CLIENT", help="Whom the token is for.")],
+    *,
+    user: Annotated[bool, typer.Option("--user", help="CLIENT is the name of a user.")] = False,
+    ttl: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="How long it lives: 90, 30m, 12h or 7d; usually 12h."),
+    ] = None,
+    audience: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="The one place where it is good; usually all servers."),
+    ] = None,
+    scope: Annotated[
+        list[str] | None, typer.Option("--scope", metavar="WORD", help="May be repeated.")
+    ] = None,
+    credentials: CredentialsFile = None,
+    json: AsJson = False,
+) -> None:
+    """Issue a token, and write it alone on stdout: TOKEN=$(northgate token issue ci).
+
+    Exit code 0, or 1 if the gateway refuses, or 2 if it cannot be asked.
+
+    JSON: token, token_id, subject, audience, issued_at, expires_at (seconds since the epoch).
+    """
+    from proxy.cli.control import credentials as files
+    from proxy.cli.control import tokens
+
+    path = files.place(credentials, os.environ)
+    _run(
+        lambda: tokens.issue(
+            files.load(path),
+            name,
+            is_user=user,
+            ttl=ttl,
+            audience=audience,
+            scope=scope or [],
+            json=json,
+        ),
+        json=json,
+    )
+
+
+@token.command(name="list")
+def list_tokens(
+    *,
+    subject: Annotated[
+        str | None, typer.Option(metavar="WHOSE", help="Such as client:ci or user:alice.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="How many, the newest first.")] = 50,
+    credentials: CredentialsFile = None,
+    json: AsJson = False,
+) -> None:
+    """List tokens that were issued; never their text.
+
+    Exit code 0, or 1 if the gateway refuses, or 2 if it cannot be asked.
+
+    JSON: tokens [token_id, plane, subject, audience, issued_at, expires_at, client_id, issued_by,
+    revoked_at, revoked_by], next (the last id, if there are more; else null).
+    """
+    from proxy.cli.control import credentials as files
+    from proxy.cli.control import tokens
+
+    path = files.place(credentials, os.environ)
+    _run(
+        lambda: tokens.list_them(files.load(path), subject=subject, limit=limit, json=json),
+        json=json,
+    )
+
+
+@token.command(name="revoke")
+def revoke_token(
+    token_id: Annotated[str, typer.Argument(metavar="ID", help="As token list shows it.")],
+    *,
+    credentials: CredentialsFile = None,
+    json: AsJson = False,
+) -> None:
+    """Revoke a token; it is refused from then on.
+
+    Exit code 0, also if it was revoked before, or 1 if the gateway refuses, or 2 if it cannot be
+    asked.
+
+    JSON: as one token of `token list`.
+    """
+    from proxy.cli.control import credentials as files
+    from proxy.cli.control import tokens
+
+    path = files.place(credentials, os.environ)
+    _run(lambda: tokens.revoke(files.load(path), token_id, json=json), json=json)
+
+
+@admin.command()
+def recover(
+    *,
+    data_dir: Annotated[
+        Path, typer.Option("--data-dir", metavar="DIR", help="The gateway's data_dir.")
+    ],
+    json: AsJson = False,
+) -> None:
+    """Make a new bootstrap secret, on the gateway's own machine, for init-server.
+
+    The secret is written alone on stdout. One that waited is no good any more.
+
+    Exit code 0, or 2 if DIR cannot be used.
+
+    JSON: secret.
+    """
+    from proxy.cli.control import beginning
+
+    _run(lambda: beginning.recover(data_dir, json=json), json=json)

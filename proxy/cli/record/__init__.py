@@ -1,0 +1,1 @@
+"""`northgate record`: reading the record of what was decided."""

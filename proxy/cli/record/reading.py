@@ -1,0 +1,101 @@
+"""The records of a data directory, each decision with what became of it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from proxy.cli.policy.inputs import InputError, placeless
+from proxy.datadir import DataDirectory
+from storage.journal import JournalDamagedError, Kind, Record, read
+from storage.journal.frame import VERSION
+from storage.journal.segments import Segment, chains
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A record, and its outcome if it is a decision that has one."""
+
+    record: Record
+    outcome: Record | None = None
+
+    @property
+    def document(self) -> dict[str, object]:
+        outcome = None if self.outcome is None else document(self.outcome)
+        return {"record": document(self.record), "outcome": outcome}
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The last records of those that were wanted, and how many there were."""
+
+    entries: list[Entry]
+    count: int
+
+
+def records(data_dir: Path) -> Iterator[Record]:
+    """Yield every record of the gateway at *data_dir*, by id, so by time.
+
+    Raise `InputError` if there is no journal, or it cannot be read.
+    """
+    directory = DataDirectory(data_dir).journal
+    try:
+        if not directory.is_dir() or not chains(directory):
+            raise InputError.saying(
+                f"{directory}: there is no journal here; "
+                "name the data directory of a gateway with --data-dir."
+            )
+        yield from read(directory)
+    except JournalDamagedError as error:
+        place = f"{directory / error.file}, line {error.line}"
+        problem = placeless(error.code, f"{place} is no record. {error.public}")
+        raise InputError([problem]) from error
+    except OSError as error:
+        place = error.filename or str(directory)
+        raise InputError.saying(f"{place}: this cannot be read: {error.strerror}.") from error
+
+
+def latest(found: Iterable[Record], wanted: Callable[[Record], bool], most: int) -> Listed:
+    """Return the last *most* of those of *found* that are *wanted*. No more than those are kept."""
+    kept: deque[Record] = deque()
+    outcomes: dict[str, Record | None] = {}
+    count = 0
+    for record in found:
+        decision = decision_of(record)
+        if decision in outcomes:
+            outcomes[decision] = record
+        if wanted(record):
+            count += 1
+            kept.append(record)
+            outcomes[record.id] = None
+            if len(kept) > most:
+                del outcomes[kept.popleft().id]
+    return Listed([Entry(record, outcomes[record.id]) for record in kept], count)
+
+
+def decision_of(record: Record) -> str:
+    """Return the id of the decision that *record* is the outcome of; empty if it is of none."""
+    decision = record.payload.get("decision") if record.kind is Kind.OUTCOME else None
+    return decision if isinstance(decision, str) else ""
+
+
+def document(record: Record) -> dict[str, object]:
+    """Return *record* as its line has it, key by key."""
+    return {
+        "v": VERSION,
+        "kind": record.kind.value,
+        "id": record.id,
+        "time": record.time,
+        "node": record.chain.node,
+        "worker": record.chain.worker,
+        "seq": record.seq,
+        "prev": record.prev,
+        **record.payload,
+    }
+
+
+def file_of(record: Record) -> str:
+    """Return the name of the file that *record* is in."""
+    return Segment(record.chain, record.position.segment).file
