@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from policies.arguments.globs import glob_check
 from policies.demands import StoredPattern, stored_pattern
 from policies.model import Entity, Fact
-from policies.polar.clauses import Atom, Const
+from policies.polar.clauses import Arg, Atom, Clause, Const, OneOf
 from policies.polar.possible import POSSIBLE
 from policies.polar.program import Program
 from policies.polar.tables import Table
@@ -45,6 +46,15 @@ def _sources(program: Program) -> Iterator[str | StoredPattern]:
                 if isinstance(glob, Const):
                     yield str(glob.value)
                     continue
+                yield from _choices(clause, glob)
                 stored = stored_pattern(clause, glob, resource, program.clauses)
                 if stored is not None:
-                    yield stored
+                    # What a fact says of one resource is wanted before that resource is known.
+                    yield replace(stored, resource=None)
+
+
+def _choices(clause: Clause, glob: Arg) -> Iterator[str]:
+    """Yield the strings among which *clause* leaves *glob* the choice."""
+    for part in clause.parts:
+        if isinstance(part, OneOf) and part.arg == glob:
+            yield from (option for option in part.options if isinstance(option, str))

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from policies.arguments.globs import glob_check
@@ -76,9 +76,13 @@ def _delegation(caller: Caller) -> Fact:
 def _is_within(address: str, text: str) -> bool:
     network = _network(text)
     try:
-        return network is not None and ip_address(address) in network
+        peer = ip_address(address)
     except ValueError:
         return False
+    if isinstance(peer, IPv6Address) and peer.ipv4_mapped is not None:
+        # So a socket for both kinds writes a peer that every rule knows by its IPv4 address.
+        peer = peer.ipv4_mapped
+    return network is not None and peer in network
 
 
 @lru_cache(maxsize=1024)
@@ -103,5 +107,5 @@ def _moments(named: Named, now: int) -> Iterator[Fact]:
 def _local(zone: str, now: int) -> datetime | None:
     try:
         return datetime.fromtimestamp(now, UTC).astimezone(ZoneInfo(zone))
-    except (ZoneInfoNotFoundError, ValueError, OSError):
+    except (ZoneInfoNotFoundError, ValueError, OverflowError, OSError):
         return None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
@@ -26,6 +26,7 @@ FRAME_KEYS = frozenset(("v", "kind", "id", "time", "node", "worker", "seq", "pre
 LARGEST_WORKER = 9999
 _NODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _COUNTER_BITS = 12
+_DRAWN_BYTES = 512
 
 
 class Kind(StrEnum):
@@ -123,6 +124,7 @@ class Stamp:
         self._clock = clock
         self._middle = b'","node":%b,"worker":%d,"seq":' % (orjson.dumps(chain.node), chain.worker)
         self._last = 0  # milliseconds and counter of the last id, as one number
+        self._random = _random_numbers()
         self._second = -1
         self._text = ""
 
@@ -150,7 +152,7 @@ class Stamp:
         # A full counter runs over into the next millisecond, as section 6.2 of the RFC allows.
         self._last = max(milliseconds << _COUNTER_BITS, self._last + 1)
         moment, counter = divmod(self._last, 1 << _COUNTER_BITS)
-        random = int.from_bytes(os.urandom(8)) >> 2
+        random = next(self._random) >> 2
         text = f"{moment << 80 | 7 << 76 | counter << 64 | 2 << 62 | random:032x}"
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
@@ -160,6 +162,15 @@ class Stamp:
             self._text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
             self._second = second
         return f"{self._text}.{rest // 1000:06d}Z"
+
+
+def _random_numbers() -> Iterator[int]:
+    """Yield random numbers of 64 bits.
+
+    They are drawn many at a time, because each draw hands the interpreter to another thread.
+    """
+    while True:
+        yield from memoryview(os.urandom(_DRAWN_BYTES)).cast("Q")
 
 
 def _encoded(payload: Mapping[str, Any], most: int) -> bytes:

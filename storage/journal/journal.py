@@ -26,6 +26,8 @@ from storage.journal.segments import RETENTION, WHO, Segment, segments
 from storage.journal.writer import Entry, Writer
 
 CLOSE_SECONDS = 10.0
+LINGER_SECONDS = 0.005
+"""How long a record that nobody waits for stays for the next that somebody does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ class Journal:
         self._waiting_bytes = 0
         self._durable = self._refused = self._late = self._lost = 0
         self._fresh: list[Entry] = []
+        self._is_leaving = self._is_lingering = False
         self._line: deque[Entry] = deque()  # those somebody waits for, the oldest first
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
@@ -117,8 +120,10 @@ class Journal:
     def append_soon(self, kind: Kind, payload: Mapping[str, Any]) -> str:
         """Take *payload* to be recorded without waiting, and return the record's id.
 
-        It is kept while the disk fails and written when it can be; `health.lost` counts what was
-        not, which includes what is refused here. Raises as `append` does.
+        It goes with the next record that somebody waits for, or else by itself a moment later: a
+        commit of its own would keep that one waiting. It is kept while the disk fails and written
+        when it can be; `health.lost` counts what was not, which includes what is refused here.
+        Raises as `append` does.
         """
         try:
             entry = self._entry(kind, payload, 0)
@@ -217,13 +222,26 @@ class Journal:
             raise JournalBusyError
         self._waiting += 1
         self._waiting_bytes += size
-        # Callers woken by one commit append in the same turn of the loop: handed over at its end,
-        # they share the next commit, instead of the first having one and the others waiting.
-        if not self._fresh:
-            self._loop.call_soon(self._hand_over)
         self._fresh.append(entry)
+        if entry.waiter is None:
+            self._linger()
+        elif not self._is_leaving:
+            # Callers woken by one commit append in the same turn of the loop: handed over at its
+            # end, they share the next one, instead of the first having it and the others waiting.
+            self._is_leaving = True
+            self._loop.call_soon(self._hand_over)
+
+    def _linger(self) -> None:
+        if not self._is_lingering:
+            self._is_lingering = True
+            self._loop.call_later(LINGER_SECONDS, self._end_lingering)
+
+    def _end_lingering(self) -> None:
+        self._is_lingering = False
+        self._hand_over()
 
     def _hand_over(self) -> None:
+        self._is_leaving = False
         if self._fresh:
             self._writer.put(self._fresh)
             self._fresh = []
