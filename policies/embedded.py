@@ -18,10 +18,16 @@ class EmbeddedPoint:
 
     def __init__(self, on_failure: Callable[[Exception], None]) -> None:
         self._on_failure = on_failure
+        self._grounds: Grounds | None = None
+        self._second = 0
+        self._decided: dict[AccessRequest, Decision] = {}
 
     async def decide(self, request: AccessRequest, grounds: Grounds) -> Decision:
         """Return the decision, with the rules of an allow."""
         try:
+            # Whether a caller may connect is asked anew with each of his calls.
+            if request.resource.type == "Server":
+                return self._repeated(request, grounds)
             return _decision(request, grounds)
         # Whatever the engine failed of, the caller must see a question without an answer.
         except Exception as error:  # noqa: BLE001
@@ -29,6 +35,18 @@ class EmbeddedPoint:
             return Decision(
                 Verdict.UNDECIDED, Reason.UNDECIDED, grounds.bundle.version, grounds.facts.version
             )
+
+    def _repeated(self, request: AccessRequest, grounds: Grounds) -> Decision:
+        """Return the decision on what was asked before, of these grounds and in this second.
+
+        Other grounds, or another second, may answer otherwise: then all of it is forgotten.
+        """
+        if self._grounds is not grounds or self._second != request.now:
+            self._grounds, self._second, self._decided = grounds, request.now, {}
+        decision = self._decided.get(request)
+        if decision is None:
+            decision = self._decided[request] = _decision(request, grounds)
+        return decision
 
     async def visible(
         self, request: AccessRequest, resources: Sequence[Entity], grounds: Grounds

@@ -29,6 +29,7 @@ class Call:
     address: str
     now: int
     started: float
+    actor: Entity = field(init=False)
     facts: tuple[Fact, ...] = field(default=())
     id: Id | None = None
     method: str = ""
@@ -39,8 +40,8 @@ class Call:
         """State what holds of the caller throughout the call."""
         named = self.grounds.demands.named
         claims = self.principal.claims if "claim" in named else ()
-        principal = self.principal
-        caller = Caller(principal.actor, principal.acts_for, claims, self.address)
+        self.actor = self.principal.actor
+        caller = Caller(self.actor, self.principal.acts_for, claims, self.address)
         self.facts = tuple(caller_facts(named, caller, self.now))
 
     @property
@@ -50,8 +51,7 @@ class Call:
 
     def request(self, action: str, resource: Entity, facts: tuple[Fact, ...] = ()) -> AccessRequest:
         """Return the question whether this caller may do *action* on *resource*."""
-        actor = self.principal.actor
-        return AccessRequest(actor, action, resource, self.facts + facts, self.now)
+        return AccessRequest(self.actor, action, resource, self.facts + facts, self.now)
 
     def document_facts(self, document: Entity, uri: str) -> list[Fact]:
         """Return what the id of *document* says by itself."""

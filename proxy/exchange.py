@@ -118,7 +118,7 @@ class Exchange:
         self, asked: Asked, answer: UpstreamAnswer, stream: Stream, decision_id: str
     ) -> Reaction:
         call = asked.call
-        if not self.admissions.open_stream(call.principal.actor):
+        if not self.admissions.open_stream(call.actor):
             stream.close()
             refusal = errors.CALLED_TOO_FAST
             reply = failed(asked, refusal)
@@ -129,7 +129,7 @@ class Exchange:
         def end(reply: Reply | None, size: int) -> None:
             stream.close()
             self.observer.stream(-1)
-            self.admissions.close_stream(call.principal.actor)
+            self.admissions.close_stream(call.actor)
             if reply is None:
                 self._ended(call, decision_id, CANCELLED, size=size, error=CLIENT_LEFT)
             else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Final
 
 from proxy.question import Question
@@ -100,7 +99,7 @@ def outbound(
     elif "task" in params:
         # Tasks are not offered, and who does not offer them answers at once.
         params = {name: value for name, value in params.items() if name != "task"}
-    return replace(message, params=params)
+    return message.with_params(params)
 
 
 def traced(message: Request | Notification, onward: ClientSpan) -> Request | Notification:
@@ -108,7 +107,7 @@ def traced(message: Request | Notification, onward: ClientSpan) -> Request | Not
     params = message.params or {}
     meta = params.get("_meta")
     told = onward.meta(meta if type(meta) is dict else {})
-    return replace(message, params=params | {"_meta": told})
+    return message.with_params(params | {"_meta": told})
 
 
 def check_mirrored(server: Server, question: Question, routing: Routing, id_: Id | None) -> None:

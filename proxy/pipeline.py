@@ -70,7 +70,7 @@ class Pipeline:
         """Answer a POST of *principal* to the endpoint of the server called *name*."""
         call = await self._begun(incoming, principal, name)
         try:
-            admission = self.admissions.call(principal.actor)
+            admission = self.admissions.call(call.actor)
             if admission is not Admission.ADMITTED:
                 return await self._too_fast(call, admission)
             return await self._serve(incoming, call)
@@ -194,7 +194,7 @@ class Pipeline:
             call.span.decided(decision_id, decision.verdict.value)
             if decision.allowed and question.resource.type in ("Tool", "Prompt"):
                 call.span.about(question.subject)
-        actor, seconds = call.principal.actor, self.clocks.monotonic() - call.started
+        actor, seconds = call.actor, self.clocks.monotonic() - call.started
         self.observer.decided(
             decision_id, actor, question.action, question.resource, decision, seconds
         )

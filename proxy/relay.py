@@ -162,7 +162,7 @@ class Relay:
             return unusable(asked, str(error))
         except UndecidedError:
             return failed(asked, errors.CANNOT_DECIDE)
-        body = replace(response, result=result).encode()
+        body = Response(response.id, result).encode()
         return Reply(_OK, body, TOOL_ERROR if result.get("isError") is True else "")
 
 

@@ -92,7 +92,12 @@ def check_post(headers: Iterable[tuple[str, str]]) -> Routing:
     the body is declared JSON in UTF-8 and uncompressed, 406 unless both kinds of answer are
     accepted, 400 if a routing header is malformed or comes twice.
     """
-    lines = _ours(headers)
+    return _checked_post(tuple(_ours(headers)))
+
+
+@lru_cache(maxsize=256)
+def _checked_post(lines: tuple[tuple[str, str], ...]) -> Routing:
+    # Clients send the same lines again and again; what they mean is in the lines alone.
     types = [value for name, value in lines if name == "content-type"]
     if len(types) != 1 or _JSON_TYPE.fullmatch(types[0]) is None:
         raise WireError(Fault.MEDIA_TYPE)

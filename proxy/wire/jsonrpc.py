@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import isfinite
 from typing import Any, Final
 
@@ -56,10 +56,10 @@ class Request:
         return orjson.dumps(message)
 
     def with_params(self, params: Params) -> Request:
-        return replace(self, params=params)
+        return Request(self.id, self.method, params)
 
     def with_id(self, id: Id) -> Request:  # noqa: A002 - the protocol's own word
-        return replace(self, id=id)
+        return Request(id, self.method, self.params)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,9 @@ class Notification:
     @property
     def id(self) -> None:
         return None
+
+    def with_params(self, params: Params) -> Notification:
+        return Notification(self.method, params)
 
     def encode(self) -> bytes:
         """Serialise what was judged, so what is sent cannot differ from it."""
