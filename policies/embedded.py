@@ -20,7 +20,7 @@ class EmbeddedPoint:
         self._on_failure = on_failure
         self._grounds: Grounds | None = None
         self._second = 0
-        self._decided: dict[AccessRequest, Decision] = {}
+        self._decided: dict[tuple[AccessRequest, tuple[type, ...]], Decision] = {}
 
     async def decide(self, request: AccessRequest, grounds: Grounds) -> Decision:
         """Return the decision, with the rules of an allow."""
@@ -43,9 +43,11 @@ class EmbeddedPoint:
         """
         if self._grounds is not grounds or self._second != request.now:
             self._grounds, self._second, self._decided = grounds, request.now, {}
-        decision = self._decided.get(request)
+        # To a dictionary True is 1, and to a policy it is not.
+        types = tuple(value.__class__ for fact in request.facts for value in fact.args)
+        decision = self._decided.get((request, types))
         if decision is None:
-            decision = self._decided[request] = _decision(request, grounds)
+            decision = self._decided[request, types] = _decision(request, grounds)
         return decision
 
     async def visible(

@@ -98,7 +98,7 @@ class Judge:
         request = call.request(question.action, resource, (*facts, *tests.wanted(outcomes)))
         decision = await self._point.decide(request, call.grounds)
         judgement = Judgement(question, decision, facts, tests, tuple(outcomes))
-        return judgement, bool(tests.keys) and ambiguous_keys(arguments, tests.keys)
+        return judgement, bool(tests.keys and ambiguous_keys(arguments, tests.keys))
 
     async def _unless_hidden(
         self, call: Call, judgement: Judgement, *, is_there: bool

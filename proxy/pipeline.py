@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from policies.model import Decision, Reason, Verdict
@@ -31,7 +32,7 @@ from proxy.wire import headers, jsonrpc
 from proxy.wire.headers import Judged, Routing
 from proxy.wire.jsonrpc import Message, Notification, Request
 from proxy.wire.methods import LEGACY_VERSIONS, MODERN_VERSIONS, VERSIONS
-from proxy.wire.refusals import Fault, WireError
+from proxy.wire.refusals import INVALID_REQUEST, Fault, WireError
 
 LARGE_BODY: Final = 64 * 1024
 """Bytes from which on a message is decoded in a thread."""
@@ -69,31 +70,47 @@ class Pipeline:
     async def serve(self, incoming: Incoming, principal: Principal, name: str) -> Reaction:
         """Answer a POST of *principal* to the endpoint of the server called *name*."""
         call = await self._begun(incoming, principal, name)
-        try:
-            admission = self.admissions.call(call.actor)
-            if admission is not Admission.ADMITTED:
-                return await self._too_fast(call, admission)
-            return await self._serve(incoming, call)
-        except WireError as fault:
-            return await self._malformed(call, fault)
-        except UnrecordedError:
-            return self._refused(call, errors.CANNOT_RECORD)
+        return await self._admitted(call, partial(self._serve, incoming, call))
 
     async def end_session(self, incoming: Incoming, principal: Principal, name: str) -> Reaction:
         """Answer a DELETE: the caller is done with a session of a legacy upstream."""
         call = await self._begun(incoming, principal, name)
         call.method = END_SESSION
+        return await self._admitted(call, partial(self._end_session, incoming, call))
+
+    async def turn_away(
+        self, incoming: Incoming, principal: Principal, name: str, answer: Answer, reason: Reason
+    ) -> Reaction:
+        """Give *answer* to what is no message, because of *reason*, which is recorded."""
+        call = await self._begun(incoming, principal, name)
+        call.method = incoming.method
+
+        async def turned_away() -> Reaction:
+            await self._record(call, self._denial(call, reason))
+            self._ended(call, str(INVALID_REQUEST))
+            return answer
+
+        return await self._admitted(call, turned_away)
+
+    async def _admitted(self, call: Call, serve: Callable[[], Awaitable[Reaction]]) -> Reaction:
+        """Return what *serve* does, unless its caller is too fast, and whatever it fails of."""
         try:
-            connect = await self.judge.connect(call)
-            version, session = _session(headers.check_delete(incoming.headers))
-            decision_id = await self._record(call, connect)
-            if call.server is None or not connect.decision.allowed:
-                return self._refused(call, self._refusal(call, connect, decision_id))
-            return await self.exchange.end_session(call, call.server, version, session, decision_id)
+            admission = self.admissions.call(call.principal.actor)
+            if admission is not Admission.ADMITTED:
+                return await self._too_fast(call, admission)
+            return await serve()
         except WireError as fault:
             return await self._malformed(call, fault)
         except UnrecordedError:
             return self._refused(call, errors.CANNOT_RECORD)
+
+    async def _end_session(self, incoming: Incoming, call: Call) -> Reaction:
+        connect = await self.judge.connect(call)
+        version, session = _session(headers.check_delete(incoming.headers))
+        decision_id = await self._record(call, connect)
+        if call.server is None or not connect.decision.allowed:
+            return self._refused(call, self._refusal(call, connect, decision_id))
+        return await self.exchange.end_session(call, call.server, version, session, decision_id)
 
     async def _begun(self, incoming: Incoming, principal: Principal, name: str) -> Call:
         server = self.servers.get(name)

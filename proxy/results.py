@@ -8,7 +8,7 @@ from typing import Any, Final
 from policies.model import Entity, Fact
 from policies.pdp import DecisionPoint
 from proxy.call import Call
-from proxy.listing import filtered, identified, private, type_of
+from proxy.listing import filtered, identified, private, type_of, without_other_lists
 from proxy.question import USES, Question, document_id
 from proxy.wire.headers import Judged
 from proxy.wire.methods import LEGACY_VERSIONS, VERSIONS, Judgment
@@ -111,7 +111,7 @@ def _introduction(judged: Judged, result: dict[str, Any]) -> dict[str, Any]:
     carried: dict[str, Any] = {
         name: {} for name, value in capabilities.items() if name in _CARRIED and value is not None
     }
-    result = result | {"capabilities": carried}
+    result = without_other_lists(result) | {"capabilities": carried}
     if not judged.is_modern:
         if result.get("protocolVersion") not in LEGACY_VERSIONS:
             raise UnusableResultError("no version of the protocol that is known here")

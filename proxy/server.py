@@ -8,11 +8,13 @@ from typing import Any, Final
 
 import orjson
 
+from policies.model import Reason
 from proxy.errors import Refusal
 from proxy.exchange import Reaction
 from proxy.identity.endpoints import Endpoints
 from proxy.identity.principal import Principal
-from proxy.identity.refusal import Reason, RefusedError
+from proxy.identity.refusal import Reason as Unidentified
+from proxy.identity.refusal import RefusedError
 from proxy.listener.answers import Answer
 from proxy.listener.incoming import Incoming
 from proxy.observer import Observer
@@ -71,20 +73,24 @@ class DataPlane:
             principal = self._identified(incoming)
         except RefusedError as refused:
             return self._challenged(incoming, refused)
+        name, pipeline = found[1], self._pipeline
         if incoming.query:
-            return _NOTHING_HERE
+            return await pipeline.turn_away(
+                incoming, principal, name, _NOTHING_HERE, Reason.MALFORMED
+            )
         match incoming.method:
             case "POST":
-                return await self._pipeline.serve(incoming, principal, found[1])
+                return await pipeline.serve(incoming, principal, name)
             case "DELETE":
-                return await self._pipeline.end_session(incoming, principal, found[1])
-        return _without_stream(incoming)
+                return await pipeline.end_session(incoming, principal, name)
+        answer = _without_stream(incoming)
+        return await pipeline.turn_away(incoming, principal, name, answer, Reason.UNKNOWN_METHOD)
 
     def _identified(self, incoming: Incoming) -> Principal:
         try:
             return self._endpoints.identify(incoming, incoming.path)
         except RefusedError as refused:
-            if self._nobody is not None and refused.reason is Reason.CREDENTIAL_ABSENT:
+            if self._nobody is not None and refused.reason is Unidentified.CREDENTIAL_ABSENT:
                 return self._nobody
             raise
 

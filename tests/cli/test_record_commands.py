@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import gc
 import json
 import os
 import pty
@@ -26,8 +27,9 @@ from policies.facts import FactSet
 from policies.model import Decision, Entity, Fact, Reason, Verdict
 from proxy.audit import Audit, Redaction, Subject
 from proxy.cli.main import app
+from proxy.cli.record.reading import latest
 from proxy.identity.principal import ActorType, Principal
-from storage.journal import Journal, Kind
+from storage.journal import Chain, Journal, Kind, Position, Record
 from tests.cli.running import Ran, command, run_process
 from tests.storage.disks import QuickFiles
 
@@ -377,6 +379,23 @@ def test_nothing_found_is_told_and_is_no_failure(tmp_path: Path) -> None:
     ran = run("list", "--data-dir", tmp_path, "--server", "none")
 
     assert (ran.code, ran.out, ran.err) == (0, "", "No such record.\n")
+
+
+def test_no_more_is_kept_of_a_long_journal_than_is_shown() -> None:
+    def long_journal() -> Iterator[Record]:
+        position = Position(1, 0, "")
+        for number in range(2000):
+            payload = {"decision": f"{number - 1}", "verdict": "allow"}
+            kind = Kind.OUTCOME if number % 2 else Kind.DECISION
+            yield Record(kind, f"{number}", "", Chain("n", 0), number, "", payload, position)
+        gc.collect()
+        alive.append(sum(isinstance(one, Record) for one in gc.get_objects()))
+
+    alive: list[int] = []
+    found = latest(long_journal(), lambda record: record.kind is Kind.DECISION, 5)
+
+    assert (found.count, len(found.entries)) == (1000, 5)
+    assert alive == [10]  # five decisions with their outcomes
 
 
 # As a table.
@@ -731,7 +750,7 @@ def test_the_document_of_a_decision_has_the_record_and_its_outcome(tmp_path: Pat
 
 
 def test_the_first_letters_of_an_id_will_do(tmp_path: Path) -> None:
-    ids = recorded(tmp_path, decision(), outcome(0), decision())
+    ids = recorded(tmp_path, decision(), outcome(0), decision(), outcome(2))
 
     for length in (8, 9, 20, 35, 36):
         for text in (ids[0][:length], ids[0][:length].upper()):
@@ -753,6 +772,14 @@ def test_letters_that_several_ids_begin_with_list_them(tmp_path: Path) -> None:
     document = show(tmp_path, ids[0][:8], "--json").document
     assert document["candidates"][1:] == ids[:19]
     assert [error["code"] for error in document["errors"]] == ["ambiguous-id"]
+
+
+def test_a_whole_id_is_found_without_reading_what_comes_later(tmp_path: Path) -> None:
+    ids = recorded(tmp_path, decision(), outcome(0), decision(), decision(), decision())
+    lines = segment(tmp_path).read_bytes().splitlines(keepends=True)
+    segment(tmp_path).write_bytes(b"".join([*lines[:5], b"garbage\n", lines[5]]))
+
+    assert [show(tmp_path, id_).code for id_ in (ids[0], ids[1], ids[0][:35])] == [0, 0, 2]
 
 
 def test_an_id_that_no_record_has_is_the_answer_no(tmp_path: Path) -> None:

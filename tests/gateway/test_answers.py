@@ -1,0 +1,587 @@
+"""Each situation on the data listener and its one answer; what looks alike is alike to the byte."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from policies.model import Entity, Fact
+from proxy.datadir import DataDirectory
+from proxy.identity.issue import Issuer, TokenRequest
+from proxy.identity.keyfile import FileKeyring
+from proxy.identity.keyring import Plane
+from proxy.identity.principal import ActorType
+from proxy.identity.sealing import master_key
+from tests.gateway.desk import hangs_up, offering
+from tests.gateway.harness import (
+    ERAS,
+    LEGACY,
+    MODERN,
+    PUBLIC_URL,
+    Header,
+    Rig,
+    Said,
+    asking,
+    gateway,
+    may,
+    request,
+    shared,
+)
+from tests.upstream.speaking import gives, refuses, says
+
+EYE, FEW, NOBODY, PUZZLED = "eye", "few", "nobody", "puzzled"
+
+# The last rule takes more steps than a question may, and finds nothing.
+POLICY = """
+declare number(Integer);
+
+has_permission(client: Client, "call", tool: Tool) if
+  client = Client{"puzzled"} and tool = Tool{"up__fetch"}
+  and number(a) and number(b) and a > b
+  and number(c) and b > c and c > a;
+"""
+FACTS = (
+    may("ci", "caller", "Server", "up"),
+    may("ci", "caller", "Server", "off"),
+    may(EYE, "viewer", "Server", "up"),
+    may(FEW, "caller", "Tool", "up__echo"),
+    may(FEW, "caller", "Prompt", "up__greet"),
+    may(FEW, "caller", "Document", "up|note://one"),
+    may(PUZZLED, "viewer", "Tool", "up__echo"),
+    Fact("has_role", (Entity("Client", "ci"), "caller", Entity("Tool", "up__fetch"))),
+    Fact("has_tag", (Entity("Tool", "up__fetch"), "guarded")),
+    Fact("allowed_host", (Entity("Tool", "up__fetch"), "ok.example")),
+    *(Fact("number", (n,)) for n in range(160)),
+)
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    speeches = {"up": offering(), "off": offering()}
+    more = {"support_contact": "security@desk.example", "limits.connect_seconds": 1}
+    settings = more | {"limits.call_seconds": 2}
+    directory = tmp_path_factory.mktemp("answers")
+    with shared(directory, speeches=speeches, policy=POLICY, settings=settings, facts=FACTS) as rig:
+        yield rig
+
+
+each_era = pytest.mark.parametrize("era", ERAS)
+
+
+def alike(one: Said, other: Said) -> None:
+    assert one.raw == other.raw
+
+
+# Before anybody is identified.
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ([("Host", "evil.example")], 421),
+        ([("Host", "evil.example:8080")], 421),
+        ([("Host", "localhost")], 421),
+        ([("Origin", "http://evil.example")], 403),
+        ([("Origin", "null")], 403),
+        ([("Origin", PUBLIC_URL), ("Origin", "http://evil.example")], 403),
+    ],
+)
+def test_a_foreign_name_or_page_is_refused_whatever_token_it_has(
+    rig: Rig, headers: list[Header], status: int
+) -> None:
+    async def story() -> None:
+        before, seen = len(rig.records()), rig.mark
+        own = [] if headers[0][0] == "Host" else [("Host", rig.host)]
+        body, rest = asking("tools/list")
+        rest += [("Authorization", rig.bearer()), ("Content-Length", str(len(body)))]
+
+        said = await rig.say(request("POST", "/servers/up/mcp", [*own, *headers, *rest], body))
+
+        assert (said.status, said.code) == (status, -32600)
+        assert (rig.mark, len(rig.records())) == (seen, before)
+
+    rig.run(story())
+
+
+def expired(rig: Rig) -> str:
+    place = DataDirectory(rig.directory)
+    keys = FileKeyring(
+        place.keyring("data"), Plane.DATA, master_key(place.master_key, {}), time.time
+    )
+    issuer = Issuer(PUBLIC_URL, keys.signing_key, lambda: time.time() - 3600)
+    wanted = TokenRequest(ActorType.CLIENT, "ci", PUBLIC_URL, 60)
+    return issuer.issue(wanted).text.reveal().decode()
+
+
+TOKENS = {
+    "none": lambda _: "",
+    "none of ours": lambda _: "Bearer abc.def.ghi",
+    "another scheme": lambda rig: "Basic " + rig.token(),
+    "expired": lambda rig: "Bearer " + expired(rig),
+    "cut": lambda rig: "Bearer " + rig.token()[:-1],
+    "for another server": lambda rig: "Bearer " + rig.token("ci", f"{PUBLIC_URL}/servers/x/mcp"),
+    "for the control plane": lambda rig: "Bearer " + rig.token("ci", "http://localhost:8081"),
+}
+
+
+@pytest.mark.parametrize("make", TOKENS.values(), ids=TOKENS)
+@pytest.mark.parametrize("verb", ["POST", "GET", "DELETE"])
+def test_without_a_good_token_every_server_says_the_same(
+    rig: Rig, make: type[str], verb: str
+) -> None:
+    async def story() -> None:
+        before, seen, token = len(rig.records()), rig.mark, make(rig)
+        body, headers = asking("tools/list")
+        headers += [("Authorization", token)] if token else []
+
+        body = body if verb == "POST" else b""
+
+        known = await rig.post(headers, body, verb=verb)
+        unknown = await rig.post(headers, body, path="/servers/nowhere/mcp", verb=verb)
+
+        assert (known.status, known.code) == (401, 40101)
+        metadata = f"{PUBLIC_URL}/.well-known/oauth-protected-resource/servers/up/mcp"
+        assert f'resource_metadata="{metadata}"' in (known.header("www-authenticate") or "")
+        assert known.raw.replace(b"/servers/up/", b"/servers/nowhere/") == unknown.raw
+        assert (rig.mark, len(rig.records())) == (seen, before)
+
+    rig.run(story())
+
+
+def test_the_metadata_of_every_server_is_the_same_but_for_its_name(rig: Rig) -> None:
+    async def story() -> None:
+        place = "/.well-known/oauth-protected-resource/servers/{}/mcp"
+        known = await rig.post([], b"", path=place.format("up"), verb="GET")
+        unknown = await rig.post([], b"", path=place.format("nowhere"), verb="GET")
+
+        assert known.status == 200
+        assert known.message["resource"] == f"{PUBLIC_URL}/servers/up/mcp"
+        assert known.message["authorization_servers"] == [PUBLIC_URL]
+        shorter = known.body.replace(b"/up/", b"/nowhere/")
+        assert shorter == unknown.body
+
+    rig.run(story())
+
+
+# Who may not connect.
+
+ASKED = [
+    ("initialize", {"protocolVersion": LEGACY}, LEGACY),
+    ("server/discover", {}, MODERN),
+    ("ping", {}, LEGACY),
+    ("tools/list", {}, MODERN),
+    ("tools/list", {}, LEGACY),
+    ("tools/call", {"name": "echo"}, MODERN),
+    ("tools/call", {"name": "echo"}, LEGACY),
+    ("tools/call", {"name": "none"}, MODERN),
+    ("prompts/get", {"name": "greet"}, MODERN),
+    ("resources/read", {"uri": "note://one"}, MODERN),
+    ("resources/read", {"uri": "note://one"}, LEGACY),
+    ("completion/complete", {"ref": {"type": "ref/prompt", "name": "greet"}}, MODERN),
+    ("logging/setLevel", {"level": "info"}, LEGACY),
+]
+
+
+@pytest.mark.parametrize(("method", "params", "version"), ASKED)
+def test_a_server_that_is_unknown_and_one_that_is_forbidden_are_one_answer(
+    rig: Rig, method: str, params: dict[str, object], version: str
+) -> None:
+    async def story() -> None:
+        before, seen = len(rig.records()), rig.mark
+
+        forbidden = await rig.ask(method, params, version=version, client=NOBODY)
+        unknown = await rig.ask(
+            method, params, version=version, client=NOBODY, path="/servers/nowhere/mcp"
+        )
+
+        assert (forbidden.status, forbidden.code) == (404, 40401)
+        assert forbidden.message["id"] == 7
+        alike(forbidden, unknown)
+        reasons = [one.payload["reason"] for one in rig.records()[before:]]
+        assert reasons == ["not_visible", "not_visible"]
+        assert rig.mark == seen
+
+    rig.run(story())
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "version"),
+    [
+        ("no/such", {}, MODERN),
+        ("no/such", {}, LEGACY),
+        ("notifications/initialized", {}, LEGACY),
+        ("tools/call", {}, LEGACY),
+        ("tools/list", {}, "2099-01-01"),
+    ],
+)
+def test_even_a_wrong_message_does_not_tell_an_unknown_server_from_a_forbidden_one(
+    rig: Rig, method: str, params: dict[str, object], version: str
+) -> None:
+    async def story() -> None:
+        for id_ in (7, None):
+            forbidden, unknown = [
+                await rig.ask(method, params, version=version, client=NOBODY, path=path, id_=id_)
+                for path in ("/servers/up/mcp", "/servers/nowhere/mcp")
+            ]
+            alike(forbidden, unknown)
+
+    rig.run(story())
+
+
+@pytest.mark.parametrize("verb", ["GET", "DELETE"])
+def test_no_other_verb_tells_an_unknown_server_from_a_forbidden_one(rig: Rig, verb: str) -> None:
+    async def story() -> None:
+        headers = [
+            ("Authorization", rig.bearer(NOBODY)),
+            ("Accept", "text/event-stream"),
+            ("MCP-Protocol-Version", LEGACY),
+            ("Mcp-Session-Id", "s-1"),
+        ]
+        forbidden = await rig.post(headers, b"", verb=verb)
+        unknown = await rig.post(headers, b"", path="/servers/nowhere/mcp", verb=verb)
+
+        assert forbidden.status == {"GET": 405, "DELETE": 404}[verb]
+        alike(forbidden, unknown)
+
+    rig.run(story())
+
+
+@pytest.mark.parametrize(
+    ("verb", "path", "status", "reason"),
+    [
+        ("GET", "/servers/up/mcp", 405, "unknown_method"),
+        ("GET", "/servers/up/mcp?a=b", 404, "malformed"),
+        ("POST", "/servers/up/mcp?a=b", 404, "malformed"),
+        ("DELETE", "/servers/up/mcp?a=b", 404, "malformed"),
+        ("DELETE", "/servers/up/mcp", 400, "malformed"),
+    ],
+)
+def test_whoever_is_identified_and_refused_is_in_the_record(
+    rig: Rig, verb: str, path: str, status: int, reason: str
+) -> None:
+    async def story() -> None:
+        before, seen = len(rig.records()), rig.mark
+        body, headers = asking("tools/list")
+        headers.append(("Authorization", rig.bearer()))
+
+        said = await rig.post(headers, body if verb == "POST" else b"", path=path, verb=verb)
+
+        assert said.status == status
+        (record,) = [one.payload for one in rig.records()[before:]]
+        assert (record["verdict"], record["reason"]) == ("deny", reason)
+        assert (record["principal"]["id"], record["server"]) == ("ci", "up")
+        assert rig.mark == seen
+
+    rig.run(story())
+
+
+# What may not be seen.
+
+HIDDEN = [
+    ("tools/call", {"name": "{}"}, "wipe", "mope", "Unknown tool: {}"),
+    ("prompts/get", {"name": "{}"}, "plot", "glum", "Unknown prompt: {}"),
+    ("completion/complete", {"ref": {"type": "ref/prompt", "name": "{}"}}, "plot", "glum",
+     "Unknown prompt: {}"),
+]  # fmt: skip
+
+
+def about(params: object, name: str) -> object:
+    if isinstance(params, dict):
+        return {key: about(value, name) for key, value in params.items()}
+    return params.format(name) if isinstance(params, str) else params
+
+
+@each_era
+@pytest.mark.parametrize(("method", "params", "hidden", "absent", "message"), HIDDEN)
+def test_what_is_hidden_and_what_is_not_there_are_one_answer(
+    rig: Rig,
+    era: str,
+    method: str,
+    params: dict[str, object],
+    hidden: str,
+    absent: str,
+    message: str,
+) -> None:
+    async def story() -> None:
+        before, seen, said = len(rig.records()), rig.mark, {}
+        for name in (hidden, absent):
+            asked = about(params, name)
+            assert isinstance(asked, dict)
+            said[name] = await rig.ask(method, asked, version=era, client=FEW)
+
+        assert (said[hidden].status, said[hidden].code) == (200, -32602)
+        assert said[hidden].message["error"]["message"] == message.format(hidden)
+        assert said[hidden].raw.replace(hidden.encode(), absent.encode()) == said[absent].raw
+        reasons = [one.payload["reason"] for one in rig.records()[before:]]
+        assert reasons == ["not_visible", "not_visible"]
+        assert rig.mark == seen
+
+    rig.run(story())
+
+
+@each_era
+def test_a_hidden_tool_is_not_told_by_arguments_that_its_rules_would_refuse(
+    rig: Rig, era: str
+) -> None:
+    async def story() -> None:
+        for name, other in (("fetch", "patch"), ("wipe", "mope")):
+            hidden, absent = [
+                await rig.ask(
+                    "tools/call",
+                    {"name": one, "arguments": {"URL": "http://x.example/", "url": 1}},
+                    version=era,
+                    client=FEW,
+                )
+                for one in (name, other)
+            ]
+            assert hidden.raw.replace(name.encode(), other.encode()) == absent.raw
+
+    rig.run(story())
+
+
+@each_era
+def test_a_document_that_is_hidden_and_one_that_is_not_there_are_one_answer(
+    rig: Rig, era: str
+) -> None:
+    async def story() -> None:
+        seen = rig.mark
+        hidden = await rig.ask("resources/read", {"uri": "note://two"}, version=era, client=FEW)
+        irregular = await rig.ask(
+            "resources/read", {"uri": "note://x/../two"}, version=era, client=FEW
+        )
+        assert rig.mark == seen
+        absent = await rig.ask("resources/read", {"uri": "note://six"}, version=era)
+        assert rig.mark == seen + 1
+
+        code = -32602 if era == MODERN else -32002
+        assert (hidden.status, hidden.code) == (200, code)
+        assert hidden.message["error"]["data"] == {"uri": "note://two"}
+        assert hidden.raw.replace(b"two", b"six") == absent.raw
+        assert irregular.message["error"]["data"] == {"uri": "note://x/../two"}
+        assert irregular.message["error"]["code"] == code
+
+    rig.run(story())
+
+
+# What is seen and denied.
+
+
+@each_era
+@pytest.mark.parametrize(
+    ("client", "method", "params"),
+    [
+        (EYE, "tools/call", {"name": "echo"}),
+        (EYE, "prompts/get", {"name": "greet"}),
+        (EYE, "resources/read", {"uri": "note://one"}),
+        ("ci", "tools/call", {"name": "fetch", "arguments": {"url": "http://evil.example/"}}),
+        ("ci", "tools/call", {"name": "fetch"}),
+    ],
+)
+def test_a_denial_of_what_is_seen_says_why_and_names_its_record(
+    rig: Rig, era: str, client: str, method: str, params: dict[str, object]
+) -> None:
+    async def story() -> None:
+        before, seen = len(rig.records()), rig.mark
+
+        said = await rig.ask(method, params, version=era, client=client)
+
+        (record,) = rig.records()[before:]
+        assert (said.status, said.code, said.message["id"]) == (200, 40301, 7)
+        assert said.message["error"]["data"] == {
+            "reason": "no_rule",
+            "decision_id": record.id,
+            "support_contact": "security@desk.example",
+        }
+        assert rig.mark == seen
+
+    rig.run(story())
+
+
+@each_era
+def test_an_argument_decides(rig: Rig, era: str) -> None:
+    async def story() -> Said:
+        arguments = {"url": "https://ok.example/a"}
+        return await rig.ask("tools/call", {"name": "fetch", "arguments": arguments}, version=era)
+
+    said = rig.run(story())
+
+    assert (said.status, said.code) == (200, None)
+
+
+@each_era
+def test_a_key_that_may_be_taken_for_a_tested_one_is_refused(rig: Rig, era: str) -> None:
+    async def story() -> None:
+        before, seen = len(rig.records()), rig.mark
+        for key in ("URL", "url\0", "\uff55rl"):
+            arguments = {"url": "https://ok.example/a", key: "http://evil.example/"}
+            params = {"name": "fetch", "arguments": arguments}
+
+            said = await rig.ask("tools/call", params, version=era)
+
+            assert (said.status, said.code) == (400, -32602)
+        assert {one.payload["reason"] for one in rig.records()[before:]} == {"malformed"}
+        assert rig.mark == seen
+
+    rig.run(story())
+
+
+def test_a_suspended_client_is_told_nothing(rig: Rig) -> None:
+    async def story() -> None:
+        suspended = Fact("is_suspended", (Entity("Client", EYE),))
+        await rig.state(suspended)
+        try:
+            before = len(rig.records())
+            said = await rig.ask("tools/call", {"name": "echo"}, client=EYE)
+            assert (said.status, said.code) == (404, 40401)
+            assert rig.records()[before].payload["reason"] == "suspended"
+        finally:
+            await rig.unstate(suspended)
+
+    rig.run(story())
+
+
+# What cannot be done.
+
+
+@each_era
+def test_a_call_that_cannot_be_judged_is_not_made(rig: Rig, era: str) -> None:
+    async def story() -> None:
+        before, seen = len(rig.records()), rig.mark
+
+        said = await rig.ask("tools/call", {"name": "fetch"}, version=era, client=PUZZLED)
+
+        assert (said.status, said.code, said.message["id"]) == (503, 50301, 7)
+        (record,) = rig.records()[before:]
+        assert (record.payload["verdict"], record.payload["reason"]) == ("undecided", "undecided")
+        assert rig.mark == seen
+
+    rig.run(story())
+
+
+def test_a_list_that_cannot_be_judged_shows_nothing(rig: Rig) -> None:
+    async def story() -> Said:
+        return await rig.ask("tools/list", client=PUZZLED)
+
+    said = rig.run(story())
+
+    assert (said.status, said.code) == (503, 50301)
+    assert b"echo" not in said.body
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """Let no file of this process take one byte more until the block ends."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@each_era
+def test_a_call_that_cannot_be_recorded_is_not_made_until_it_can(rig: Rig, era: str) -> None:
+    async def ask(method: str, params: Mapping[str, object]) -> Said:
+        return await rig.ask(method, params, version=era)
+
+    async def story() -> None:
+        seen = rig.mark
+        with full_disk():
+            for method, params in (
+                ("tools/call", {"name": "echo"}),
+                ("tools/list", {}),
+                ("tools/call", {"name": "none"}),
+                ("no/such", {}),
+            ):
+                said = await ask(method, params)
+                assert (said.status, said.code, said.message["id"]) == (503, 50302, 7)
+        assert rig.mark == seen
+        deadline = time.monotonic() + 10
+        while (said := await ask("tools/call", {"name": "echo"})).status == 503:
+            assert time.monotonic() < deadline
+        assert (said.status, said.code) == (200, None)
+        assert rig.mark == seen + 1
+
+    rig.run(story())
+
+
+def test_an_upstream_that_fails_is_told_from_one_that_is_late(rig: Rig) -> None:
+    asked = [
+        (method, params, era)
+        for method, params in (("tools/call", {"name": "echo"}), ("tools/list", {}))
+        for era in ERAS
+    ]
+
+    async def ask_all() -> set[tuple[int, int | None, object]]:
+        said = await asyncio.gather(
+            *(rig.ask(method, params, version=era) for method, params, era in asked)
+        )
+        return {(one.status, one.code, one.message["id"]) for one in said}
+
+    async def story() -> None:
+        with rig.saying({"tools/call": hangs_up, "tools/list": hangs_up}):
+            assert await ask_all() == {(502, 50201, 7)}
+        with rig.saying({"tools/call": says(b""), "tools/list": says(b"")}):
+            assert await ask_all() == {(504, 50401, 7)}
+
+    rig.run(story())
+
+
+@each_era
+def test_an_upstream_that_refuses_the_gateway_fails_and_challenges_nobody(
+    rig: Rig, era: str
+) -> None:
+    async def story() -> None:
+        for status in (b"401 Unauthorized", b"403 Forbidden", b"407 Proxy Authentication Required"):
+            more = b'WWW-Authenticate: Bearer realm="there"\r\n'
+            with rig.saying({"tools/call": gives({}, status=status, more=more)}):
+                said = await rig.ask("tools/call", {"name": "echo"}, version=era)
+            assert (said.status, said.code) == (502, 50201)
+            assert said.header("www-authenticate") is None
+
+    rig.run(story())
+
+
+@each_era
+def test_an_error_of_the_upstream_is_passed_on_as_it_is(rig: Rig, era: str) -> None:
+    async def story() -> Said:
+        with rig.saying({"tools/call": refuses(-32000, data={"why": "so"})}):
+            return await rig.ask("tools/call", {"name": "echo"}, version=era)
+
+    said = rig.run(story())
+
+    error = {"code": -32000, "message": "no", "data": {"why": "so"}}
+    assert (said.status, said.message) == (200, {"jsonrpc": "2.0", "id": 7, "error": error})
+
+
+@pytest.mark.parametrize("verb", ["POST", "GET", "DELETE"])
+def test_who_calls_too_fast_is_told_to_wait_and_recorded_once_a_second(
+    tmp_path: Path, verb: str
+) -> None:
+    async def story() -> None:
+        facts = (may("ci", "caller", "Server", "up"), may(EYE, "caller", "Server", "up"))
+        settings = {"limits.calls_per_second": 3}
+        async with gateway(tmp_path, settings=settings, facts=facts) as rig:
+            body, headers = asking("tools/list", version=LEGACY)
+            headers += [("Authorization", rig.bearer()), ("Mcp-Session-Id", "s-1")]
+            body, seen = body if verb == "POST" else b"", rig.mark
+            asked = [await rig.post(headers, body, verb=verb) for _ in range(12)]
+            other = await rig.ask("tools/list", client=EYE)
+            fast = [one for one in asked if one.status == 429]
+
+            assert len(fast) >= 6
+            assert all(one.code == 42901 for one in fast)
+            assert all(one.header("retry-after") == "1" for one in fast)
+            assert other.status == 200
+            passed = 0 if verb == "GET" else len(asked) - len(fast)
+            assert rig.mark == seen + passed + 1
+            limited = [one for one in rig.records() if one.payload["reason"] == "rate_limited"]
+            assert 1 <= len(limited) <= 2
+
+    asyncio.run(story())
