@@ -31,16 +31,16 @@ class BundleError(Exception):
 
 
 class FailedTestsError(Exception):
-    """A policy that breaks tests of its own. The message shows each assertion that failed."""
+    """A policy that breaks tests of its own. `problems` show each assertion that failed."""
 
     def __init__(self, report: Report) -> None:
         self.report = report
-        lines = [
+        self.problems = tuple(
             f"test {quoted(result.name)}: {failure}"
             for result in report.results
             for failure in result.failures
-        ]
-        super().__init__("\n".join(lines))
+        )
+        super().__init__("\n".join(self.problems))
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,8 +66,6 @@ def problems_of(error: Exception) -> list[str]:
     match error:
         case PolicyError():
             return [str(problem) for problem in error.problems]
-        case BundleError():
+        case BundleError() | FailedTestsError():
             return list(error.problems)
-        case FailedTestsError():
-            return str(error).splitlines()
     return [f"{type(error).__name__}: {error}"]

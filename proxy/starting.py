@@ -106,10 +106,8 @@ def _policy(settings: Settings, problems: list[str]) -> Bundle | None:
     except PolicyError as error:
         wrong = [one for one in error.problems if one.severity is Severity.ERROR]
         problems += [f"{path}/{one}" for one in wrong]
-    except BundleError as error:
+    except (BundleError, FailedTestsError) as error:
         problems += error.problems
-    except FailedTestsError as error:
-        problems += str(error).splitlines()
     except OSError as error:
         problems.append(f"{path}: {error.strerror}.")
     return None

@@ -15,6 +15,7 @@ LONGEST_TOKEN = 8192
 """Bytes that a token may have; ours have about 500."""
 
 _PARTS = 3
+_MOST_BRACKETS = 64
 _FIELDS = frozenset({"alg", "kid", "typ"})
 _KEY_FIELDS = frozenset({"jku", "jwk", "x5u", "x5c", "x5t", "x5t#S256"})
 _ACCESS_TOKEN = frozenset({"at+jwt", "application/at+jwt"})
@@ -73,6 +74,9 @@ def strict_object(text: bytes) -> dict[str, Any]:
     Raises `ValueError`, without the text in it, for anything that two parsers could read in two
     ways: repeated keys, NaN, another encoding than UTF-8, a byte order mark, extreme nesting.
     """
+    # There are no more levels than brackets, and how many a parser bears is not for it to say.
+    if text.count(b"{") + text.count(b"[") > _MOST_BRACKETS:
+        raise ValueError("nested too deeply")
     try:
         found = json.loads(text.decode(), object_pairs_hook=_unique, parse_constant=_refuse)
     except (ValueError, RecursionError):

@@ -277,6 +277,7 @@ def test_an_upstream_is_made_to_wait_for_a_slow_reader() -> None:
         for _ in range(200):
             await line.send(chunk(b"a" * 65536))
         await line.send(chunk(b""))
+        await line.until_hung_up()  # else what is still on its way would be thrown away
 
     async def run() -> None:
         async with listening(flood) as listener:
