@@ -82,6 +82,5 @@ def _decision(request: AccessRequest, grounds: Grounds) -> Decision:
 
 def _overlay(request: AccessRequest, grounds: Grounds) -> Overlay:
     """Return the facts of *request* that the policy has a use for, each with its origin."""
-    useful = grounds.bundle.program.schema.has_use_for
-    facts = [(fact, _ORIGIN) for fact in request.facts if useful(fact)]
-    return grounds.engine.overlay(facts)
+    facts = [(fact, _ORIGIN) for fact in request.facts]
+    return grounds.engine.overlay(facts, only_useful=True)

@@ -66,14 +66,22 @@ def ambiguous_keys(arguments: Mapping[str, object], keys: Iterable[str]) -> list
     """
     found: dict[str, None] = {}
     for names, level in _levels(arguments, keys):
-        tested: dict[str, set[str]] = {}
-        for name in names:
-            tested.setdefault(_folded(name), set()).add(name)
-        longest = _MAX_SHRINKAGE * max(map(len, tested))
+        tested, longest = _tested(frozenset(names))
         for key in level:
-            if any(tested.get(fold, set()) - {key} for fold in _folds(key, longest)):
-                found[key] = None
+            for fold in _folds(key, longest):
+                others = tested.get(fold)
+                if others is not None and others != {key}:
+                    found[key] = None
     return list(found)
+
+
+@lru_cache(maxsize=4096)
+def _tested(names: frozenset[str]) -> tuple[Mapping[str, set[str]], int]:
+    """Return *names* by what they fold to, and how long a key that folds onto one can be."""
+    tested: dict[str, set[str]] = {}
+    for name in names:
+        tested.setdefault(_folded(name), set()).add(name)
+    return tested, _MAX_SHRINKAGE * max(map(len, tested))
 
 
 def _child(value: object, step: str) -> object:
@@ -99,12 +107,12 @@ def _levels(
     return levels.values()
 
 
-def _folds(key: str, longest: int) -> set[str]:
+def _folds(key: str, longest: int) -> tuple[str, ...]:
     """Return what *key* folds to. Nothing over *longest* can: composing shortens, but not more."""
     if "\0" not in key:
-        return {_folded(key)} if len(key) <= longest else set()
+        return (_folded(key),) if len(key) <= longest else ()
     readings = (key.replace("\0", ""), key.partition("\0")[0])
-    return {_folded(reading) for reading in readings if len(reading) <= longest}
+    return tuple(_folded(reading) for reading in readings if len(reading) <= longest)
 
 
 def _folded(name: str) -> str:

@@ -73,14 +73,19 @@ class Engine:
         self._nothing: Overlay = [None] * len(names)
         self._entries: dict[tuple[str, str, str, str], tuple[Callable[..., Any], bool]] = {}
 
-    def overlay(self, facts: Iterable[tuple[Fact, str]]) -> Overlay:
+    def overlay(self, facts: Iterable[tuple[Fact, str]], *, only_useful: bool = False) -> Overlay:
         """Return *facts*, each with its origin, for one question.
 
-        Raise `FactError` for a fact that the policy does not accept.
+        Raise `FactError` for a fact that the policy does not accept; with *only_useful* one that no
+        rule could meet is left out instead.
         """
         own: list[dict[Row, str] | None] = [None] * len(self._base)
+        schema = self.program.schema
         for fact, origin in facts:
-            number = self._numbers[self.program.schema.check(fact)]
+            table = schema.table_of(fact) if only_useful else schema.check(fact)
+            if table is None:
+                continue
+            number = self._numbers[table]
             rows = own[number]
             if rows is None:
                 rows = own[number] = {}

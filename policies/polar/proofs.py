@@ -13,6 +13,7 @@ Origin = Callable[[int, Row], str]
 """Tells where a fact comes from, by the number of its table and its row."""
 
 _MAX_PLAIN = 100
+_RULE = StepKind.RULE
 
 # A proof is made of many small tuples, on the way of a call: skip their constructors' ceremony.
 _new = tuple.__new__
@@ -48,18 +49,25 @@ def proof_of(root: Node, origin: Origin) -> Proof:
 def rules_of(root: Node) -> tuple[str, ...]:
     """Return what `Proof.rules` would say of the proof of *root*, without making the proof."""
     nodes = [root]
-    seen = {id(root)}
-    used: dict[str, None] = {}
     for node in nodes:
-        tag: Tag = node[0]
-        if tag.kind is StepKind.RULE:
-            used[tag.source] = None
         if len(node) > 2:  # noqa: PLR2004  more than a leaf: premises
-            for below in node[2]:
-                if id(below) not in seen:
-                    seen.add(id(below))
-                    nodes.append(below)
-    return tuple(used)
+            nodes.extend(node[2])
+            if len(nodes) > _MAX_PLAIN:
+                nodes = _distinct(root)
+                break
+    return tuple(dict.fromkeys([node[0].source for node in nodes if node[0].kind is _RULE]))
+
+
+def _distinct(root: Node) -> list[Node]:
+    """Return *root* and all below it, each once, since parts of a large proof are shared."""
+    nodes = [root]
+    seen = {id(root)}
+    for node in nodes:
+        for below in node[2] if len(node) > 2 else ():  # noqa: PLR2004
+            if id(below) not in seen:
+                seen.add(id(below))
+                nodes.append(below)
+    return nodes
 
 
 def _without_repetition(root: Node, origin: Origin) -> Proof:

@@ -55,26 +55,31 @@ class Schema:
 
     def check(self, fact: Fact) -> str:
         """Return the table (`name/arity`) of *fact*; raise `FactError` if it is not accepted."""
-        for value in fact.args:
-            if not _is_ordinary(value):
-                _check_value(fact, value)
+        _check_values(fact)
+        table = self._table(fact)
+        if table is None:
+            raise FactError(f"{fact} is not a fact of this policy: {self._expected(fact)}")
+        return table
+
+    def table_of(self, fact: Fact) -> str | None:
+        """Return the table of *fact*; None if no rule could meet a fact of these types.
+
+        Raise `FactError` for one that a rule could meet and that has a value which none can hold.
+        """
+        table = self._table(fact)
+        if table is not None:
+            _check_values(fact)
+        return table
+
+    def _table(self, fact: Fact) -> str | None:
         types = tuple(map(type_name, fact.args))
         table = self._accepted.get((fact.predicate, types))
         if table is None:
-            table = key_of(fact.predicate, len(fact.args))
-            known = self.signatures.get(table, [])
-            if not any(signature.accepts(types) for signature in known):
-                raise FactError(f"{fact} is not a fact of this policy: {self._expected(fact)}")
-            self._accepted[fact.predicate, types] = table
+            name = key_of(fact.predicate, len(fact.args))
+            known = self.signatures.get(name, [])
+            if any(signature.accepts(types) for signature in known):
+                table = self._accepted[fact.predicate, types] = name
         return table
-
-    def has_use_for(self, fact: Fact) -> bool:
-        """Tell whether some rule could meet *fact*, by its predicate and types alone."""
-        types = tuple(map(type_name, fact.args))
-        if (fact.predicate, types) in self._accepted:
-            return True
-        known = self.signatures.get(key_of(fact.predicate, len(fact.args)), [])
-        return any(signature.accepts(types) for signature in known)
 
     def _expected(self, fact: Fact) -> str:
         known = self.signatures.get(key_of(fact.predicate, len(fact.args)))
@@ -94,6 +99,12 @@ def _is_ordinary(value: object) -> bool:
     """Tell at little cost that *value* is right, as nearly all are."""
     text = value.id if value.__class__ is Entity else value
     return text.__class__ is str and 0 < len(text) <= MAX_BYTES and text.isascii()
+
+
+def _check_values(fact: Fact) -> None:
+    for value in fact.args:
+        if not _is_ordinary(value):
+            _check_value(fact, value)
 
 
 def _check_value(fact: Fact, value: object) -> None:

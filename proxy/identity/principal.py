@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from policies.model import Entity
@@ -49,6 +49,7 @@ class Principal:
     audience: str
     scope: frozenset[str] = frozenset()
     acts_for: str | None = None
+    actor: Entity = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Raise `ValueError` for an identity that is not whole, so that none can be built."""
@@ -63,6 +64,8 @@ class Principal:
             raise ValueError("A principal's token ends at a whole second.")
         if self.acts_for is not None and not (self.acts_for and self.type is ActorType.CLIENT):
             raise ValueError("Only a client acts for a user, and the user has a name.")
+        # Every question is about it, so it is made once.
+        object.__setattr__(self, "actor", Entity(self.type.value, self.id))
 
     @property
     def claims(self) -> tuple[tuple[str, str], ...]:
@@ -75,7 +78,3 @@ class Principal:
             ("aud", self.audience),
         )
         return (*said, *(("scope", word) for word in sorted(self.scope)))
-
-    @property
-    def actor(self) -> Entity:
-        return Entity(self.type.value, self.id)

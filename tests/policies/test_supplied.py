@@ -107,7 +107,7 @@ def test_what_the_gateway_states_is_what_the_policy_accepts() -> None:
     facts = caller_facts(named, caller, NOON)
     facts += document_facts(named, document, SERVER, "file:///srv/a")
 
-    useful = [fact for fact in facts if program.schema.has_use_for(fact)]
+    useful = [fact for fact in facts if program.schema.table_of(fact) is not None]
     assert {fact.predicate for fact in useful} == {
         "acts_for", "claim", "source_address", "hour_of_day", "weekday", "uri_matches", "uri_under",
     }  # fmt: skip

@@ -110,9 +110,8 @@ def _lacked(
 
 def _overlay(payload: Mapping[str, Any], grounds: Grounds) -> Overlay:
     """Return the facts that the record keeps of the call, as far as the policy has a use for."""
-    useful = grounds.bundle.program.schema.has_use_for
-    facts = [fact for row in payload["facts"] if (fact := _fact(row)) is not None and useful(fact)]
-    return grounds.engine.overlay((fact, "the call") for fact in facts)
+    facts = [fact for row in payload["facts"] if (fact := _fact(row)) is not None]
+    return grounds.engine.overlay(((fact, "the call") for fact in facts), only_useful=True)
 
 
 def _fact(row: list[Any]) -> Fact | None:
