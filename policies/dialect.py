@@ -7,7 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from policies.arguments import COMPLEMENTS, key_problem, pattern_problem
 from policies.demands import stored_pattern, supplied_atoms
+from policies.matching import glob_conditions, globs_of
 from policies.model import type_name
+from policies.naming import NAMING, glob_form
 from policies.polar.clauses import Atom, Clause, Const, Ref
 from policies.polar.possible import TESTS
 from policies.polar.program import Program, compile_policy
@@ -36,6 +38,9 @@ def check_words(clauses: Clauses, modules: Sequence[Module]) -> Iterator[Problem
     for clause, atom in supplied_atoms(clauses):
         if atom.predicate in TESTS:
             yield from _check_test(clause, atom, clauses)
+        else:
+            yield from _check_supplied(atom)
+    yield from _check_globs(clauses)
     yield from _check_actions(clauses)
     yield from _check_stored(clauses, modules)
 
@@ -57,6 +62,31 @@ def _check_test(clause: Clause, atom: Atom, clauses: Clauses) -> Iterator[Proble
         yield from _check_pattern(name, atom, str(pattern.value))
     elif stored_pattern(clause, pattern, resource, clauses) is None:
         yield _unbound_pattern(clause, atom, pattern)
+
+
+def _check_supplied(atom: Atom) -> Iterator[Problem]:
+    """Yield what keeps the gateway from ever stating the fact that *atom* asks for."""
+    name = name_of(atom.predicate)
+    if name not in NAMING:
+        return
+    place, what, problem_of = NAMING[name]
+    arg = atom.args[place]
+    if not isinstance(arg, Const):
+        message = f"write the {what} of `{name}` as a string; the gateway has to know it."
+        yield Problem("variable-name", message, atom.span, text=name)
+    elif problem := problem_of(str(arg.value)):
+        yield Problem("bad-name", problem, atom.span, text=str(arg.value))
+
+
+def _check_globs(clauses: Clauses) -> Iterator[Problem]:
+    """Yield globs of `id_matches` that the gateway cannot know, or that are none."""
+    for clause, atom in glob_conditions(clauses):
+        sources = list(globs_of(clause, atom, clauses))
+        if not sources:
+            yield _unbound_pattern(clause, atom, atom.args[1])
+        for glob in sources:
+            if isinstance(glob, str) and (problem := glob_form(glob)):
+                yield Problem("bad-pattern", problem, atom.span, text=glob)
 
 
 def _check_pattern(name: str, atom: Atom, pattern: str) -> Iterator[Problem]:

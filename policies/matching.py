@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from policies.arguments.globs import glob_check
@@ -19,11 +19,12 @@ _PREDICATE = "id_matches/2"
 def globs(program: Program, facts: Mapping[str, Table]) -> frozenset[str]:
     """Return the globs that *program* names, or that *facts* bring to its rules."""
     found: set[str] = set()
-    for source in _sources(program):
-        if isinstance(source, str):
-            found.add(source)
-        else:
-            found.update(source.patterns(Entity("", ""), facts))
+    for clause, atom in glob_conditions(program.clauses):
+        for source in globs_of(clause, atom, program.clauses):
+            if isinstance(source, str):
+                found.add(source)
+            else:
+                found.update(source.patterns(Entity("", ""), facts))
     return frozenset(found)
 
 
@@ -34,23 +35,33 @@ def matches(resource: Entity, patterns: Iterable[str]) -> Iterator[Fact]:
             yield Fact("id_matches", (resource, glob))
 
 
-def _sources(program: Program) -> Iterator[str | StoredPattern]:
-    for predicate, clauses in program.clauses.items():
+def glob_conditions(clauses: Mapping[str, Iterable[Clause]]) -> Iterator[tuple[Clause, Atom]]:
+    """Yield every condition of *clauses* that an id matches a glob."""
+    for predicate, alternatives in clauses.items():
         if predicate.startswith(POSSIBLE):
             continue
-        for clause in clauses:
+        for clause in alternatives:
             for part in clause.parts:
-                if not isinstance(part, Atom) or part.predicate != _PREDICATE:
-                    continue
-                resource, glob = part.args
-                if isinstance(glob, Const):
-                    yield str(glob.value)
-                    continue
-                yield from _choices(clause, glob)
-                stored = stored_pattern(clause, glob, resource, program.clauses)
-                if stored is not None:
-                    # What a fact says of one resource is wanted before that resource is known.
-                    yield replace(stored, resource=None)
+                if isinstance(part, Atom) and part.predicate == _PREDICATE:
+                    yield clause, part
+
+
+def globs_of(clause: Clause, atom: Atom, derived: Container[str]) -> Iterator[str | StoredPattern]:
+    """Yield where the glob of *atom*, a condition of *clause*, comes from; nothing if from nowhere.
+
+    *derived* are the predicates that have rules: what they bring is known too late.
+    """
+    resource, glob = atom.args
+    if isinstance(glob, Const):
+        yield str(glob.value)
+        return
+    yield from _choices(clause, glob)
+    # The condition itself would bring every glob that is matched already.
+    others = replace(clause, parts=tuple(part for part in clause.parts if part is not atom))
+    stored = stored_pattern(others, glob, resource, derived)
+    if stored is not None:
+        # What a fact says of one resource is wanted before that resource is known.
+        yield replace(stored, resource=None)
 
 
 def _choices(clause: Clause, glob: Arg) -> Iterator[str]:
