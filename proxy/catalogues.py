@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from proxy.standing import Standing
 from proxy.upstream.conversation import RefusedRequestError
 from proxy.upstream.failures import UpstreamError
-from proxy.upstream.offers import Offers, OffersError
+from proxy.upstream.offers import Offers, OffersError, definition_hash
 from proxy.upstream.server import Catalogue, Server
 from proxy.wire.methods import VERSIONS
 from proxy.wire.parameters import mirrored
@@ -60,6 +60,7 @@ class Catalogues:
         self._clock = clock
         self._trust = trust
         self._refresh_seconds = refresh_seconds
+        self._hashes: dict[str, Mapping[str, str]] = {}
         self._due: dict[str, float] = {}
         self._taking: dict[str, asyncio.Task[None]] = {}
 
@@ -82,6 +83,23 @@ class Catalogues:
         """Begin to take the catalogue anew, unless that was done a moment ago."""
         if self._clock() >= self._due.get(server.name, 0.0):
             self._begin(server)
+
+    def recognised(self, server: Server, type_: str, item: Mapping[str, Any]) -> bool:
+        """Tell whether *item*, which *server* lists, is known, and a tool in these very words.
+
+        Of what is not, the catalogue is taken anew soon; documents are judged by their URI alone.
+        """
+        if type_ == "Document":
+            return True
+        name = item["name"]
+        if type_ == "Tool":
+            known = self._hashes.get(server.name, {}).get(name)
+            is_known = known == definition_hash("tool", item)
+        else:
+            is_known = server.offers(type_, name)
+        if not is_known:
+            self.refresh_soon(server)
+        return is_known
 
     async def known(self, server: Server) -> None:
         """Return at once where a catalogue is known; else wait for one, but not for long."""
@@ -126,6 +144,9 @@ class Catalogues:
         """Judge by *definitions*, and only then let their names be found."""
         definitions = tuple(definitions)
         await self._standing.offer(server.name, definitions)
+        self._hashes[server.name] = {
+            one.name: one.hash for one in definitions if one.kind == "tool" and one.state != "gone"
+        }
         server.catalogue = replace(catalogue_of(definitions), versions=versions)
 
 

@@ -15,7 +15,7 @@ from proxy.limits import Admissions
 from proxy.listener.answers import Answer, EventStream
 from proxy.observer import Observer
 from proxy.question import Question
-from proxy.relay import Asked, Relay, Reply, failed, refusal_of
+from proxy.relay import Asked, Relay, Reply, refusal_of
 from proxy.upstream.answers import Answer as UpstreamAnswer
 from proxy.upstream.answers import Stream
 from proxy.upstream.failures import Kind, UpstreamError, hostile
@@ -120,10 +120,10 @@ class Exchange:
         call = asked.call
         if not self.admissions.open_stream(call.actor):
             stream.close()
+            # Others took the last streams meanwhile, and what was asked for may have been done.
             refusal = errors.CALLED_TOO_FAST
-            reply = failed(asked, refusal)
-            self._replied(call, decision_id, reply, 0)
-            return Answer(reply.status, reply.body, refusal.headers)
+            self._ended(call, decision_id, UNKNOWN, size=0, error=str(refusal.code))
+            return Answer(refusal.status, refusal.encode(call.id), refusal.headers)
         self.observer.stream(1)
 
         def end(reply: Reply | None, size: int) -> None:

@@ -62,9 +62,13 @@ class Admissions:
         pace.refused_in = second
         return Admission.REFUSED_AGAIN if is_again else Admission.REFUSED
 
+    def may_stream(self, actor: Entity) -> bool:
+        """Tell whether *actor* has a stream left, which the answer to a request may need."""
+        return self._streams[actor] < self._most_streams
+
     def open_stream(self, actor: Entity) -> bool:
         """Count one more open stream of *actor*, unless that would be too many."""
-        if self._streams[actor] >= self._most_streams:
+        if not self.may_stream(actor):
             return False
         self._streams[actor] += 1
         return True

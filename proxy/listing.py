@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from policies.model import Entity
@@ -23,6 +23,10 @@ _ITEMS: Final = {
 }
 
 
+Recognised = Callable[[Server, str, Mapping[str, Any]], bool]
+"""Tells whether a server's item of a type is the one that is judged under its name."""
+
+
 class UnlistableError(Exception):
     """A list that cannot be filtered, so nothing of it may be shown."""
 
@@ -33,12 +37,16 @@ def type_of(listed: str) -> str:
 
 
 def identified(
-    result: dict[str, Any], listed: str, server: Server, verbatim: frozenset[str]
+    result: dict[str, Any],
+    listed: str,
+    server: Server,
+    verbatim: frozenset[str],
+    recognised: Recognised,
 ) -> list[tuple[Entity, dict[str, Any]]]:
     """Return the items of *result* that a policy can be asked about.
 
-    Left out are items without a usable name, tools and prompts that the catalogue does not know,
-    and all items of a name that occurs twice. Raises `UnlistableError`.
+    Left out are items without a usable name, all items of a name that occurs twice, and those that
+    are not *recognised*. Raises `UnlistableError`.
     """
     items = result.get(listed)
     if type(items) is not list or not all(type(item) is dict for item in items):
@@ -50,13 +58,12 @@ def identified(
         name = item.get(key)
         if type(name) is not str:
             continue
-        if type_ != "Document" and not server.offers(type_, name):
-            continue
         try:
             found.setdefault(name_of(name), []).append(item)
         except UnnameableError:
             continue
-    return [(entity, same[0]) for entity, same in found.items() if len(same) == 1]
+    once = [(entity, same[0]) for entity, same in found.items() if len(same) == 1]
+    return [one for one in once if recognised(server, type_, one[1])]
 
 
 def filtered(

@@ -131,6 +131,9 @@ class Pipeline:
         connect = await self.judge.connect(call)
         routing = headers.check_post(incoming.headers)
         message = await self._decoded(incoming, call)
+        if call.id is not None and not self.admissions.may_stream(call.actor):
+            # Before anything is done: afterwards, to refuse the answer would undo nothing.
+            return await self._too_fast(call, Admission.REFUSED)
         judged = headers.agree(routing, message, supported=_versions(call, connect))
         call.version = judged.version
         if not self.traces.on:

@@ -8,8 +8,15 @@ from typing import Any, Final
 from policies.model import Entity, Fact
 from policies.pdp import DecisionPoint
 from proxy.call import Call
-from proxy.listing import filtered, identified, private, type_of, without_other_lists
-from proxy.question import USES, Question, document_id
+from proxy.listing import (
+    Recognised,
+    filtered,
+    identified,
+    private,
+    type_of,
+    without_other_lists,
+)
+from proxy.question import SET_LOG_LEVEL, USES, Question, document_id
 from proxy.wire.headers import Judged
 from proxy.wire.methods import LEGACY_VERSIONS, VERSIONS, Judgment
 from proxy.wire.names import UnnameableError
@@ -28,9 +35,12 @@ class UnusableResultError(Exception):
 class Results:
     """Makes results fit for the one who asked."""
 
-    def __init__(self, point: DecisionPoint, verbatim: frozenset[str]) -> None:
+    def __init__(
+        self, point: DecisionPoint, verbatim: frozenset[str], recognised: Recognised
+    ) -> None:
         self._point = point
         self._verbatim = verbatim
+        self._recognised = recognised
 
     async def fitted(
         self, call: Call, judged: Judged, asked: Question, result: dict[str, Any]
@@ -50,9 +60,20 @@ class Results:
             case Judgment.FILTER_LIST if row.listed is not None:
                 return await self._list(call, judged, row.listed, result)
             case Judgment.CONNECT:
-                return _introduction(judged, result)
+                return await self._introduction(call, judged, result)
             case Judgment.READ_DOCUMENT:
                 return await self._contents(call, judged, asked, result)
+        return result
+
+    async def _introduction(
+        self, call: Call, judged: Judged, result: dict[str, Any]
+    ) -> dict[str, Any]:
+        result = _introduction(judged, result)
+        if "logging" in result["capabilities"]:
+            # Some clients set a level as soon as they may, and give up if they may not.
+            request = call.request(SET_LOG_LEVEL, call.entity)
+            if not (await self._point.decide(request, call.grounds)).allowed:
+                del result["capabilities"]["logging"]
         return result
 
     async def _list(
@@ -61,7 +82,7 @@ class Results:
         server = call.server
         if server is None:
             raise UnusableResultError("not registered")
-        items = identified(result, listed, server, self._verbatim)
+        items = identified(result, listed, server, self._verbatim, self._recognised)
         visible = await self._visible(call, type_of(listed), [entity for entity, _ in items])
         shown = [item for entity, item in items if entity in visible]
         return filtered(result, listed, shown, modern=judged.is_modern)

@@ -50,7 +50,7 @@ def data_plane(
     exchange = Exchange(
         enforcing.audit,
         Forwarding(settings.limits.call_seconds),
-        Relay(Results(enforcing.point, verbatim), observer.dropped),
+        Relay(Results(enforcing.point, verbatim, catalogues.recognised), observer.dropped),
         enforcing.admissions,
         observer,
         CLOCKS.monotonic,

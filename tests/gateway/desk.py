@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from proxy.wire.methods import VERSIONS
@@ -37,16 +37,21 @@ MIRROR: Final = {
 }
 
 
+Deed = Callable[[Line, Message], Awaitable[None]]
+
+
 @dataclass
 class Desk:
     """Answers each method with its speech, which a test may replace; any other does not exist.
 
-    An empty answer is silence. Where there is a `gate`, no answer is given before it is set.
+    An empty answer is silence. Where there is a `gate`, no answer is given before it is set. What a
+    `deed` does with its connection is up to it, and the connection ends with it.
     """
 
     speeches: dict[str, Speech]
     gate: asyncio.Event | None = None
     hangs_up: bool = False
+    deeds: dict[str, Deed] = field(default_factory=dict)
 
     @contextmanager
     def hanging_up(self) -> Iterator[None]:
@@ -62,6 +67,9 @@ class Desk:
             method, asked = understood(await line.request())
             if self.gate is not None:
                 await self.gate.wait()
+            if method in self.deeds:
+                await self.deeds[method](line, asked)
+                return
             answer = self.speeches.get(method, refuses(-32601))(asked)
             if not answer:
                 await line.until_hung_up()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-import re
+import socket
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -24,70 +24,19 @@ from proxy.identity.planes import TokenPlane
 from proxy.identity.principal import ActorType
 from proxy.identity.sealing import master_key
 from proxy.telemetry.events import Events
-from proxy.wire.headers import encode_value
 from storage.facts import Change
 from storage.journal import Record, read
 from tests.gateway.desk import Desk, offering
+from tests.gateway.raw import DEADLINE, MODERN, Header, Line, Said, asking, request
 from tests.upstream.scripted import Listener, listening
 from tests.upstream.speaking import Speech
 
-DEADLINE: Final = 10.0
 PUBLIC_URL: Final = "http://localhost:8080"
-MODERN: Final = "2026-07-28"
-LEGACY: Final = "2025-11-25"
-ERAS: Final = (MODERN, LEGACY)
-ENVELOPE: Final = {
-    "io.modelcontextprotocol/protocolVersion": MODERN,
-    "io.modelcontextprotocol/clientCapabilities": {},
-}
 PATH: Final = "/servers/up/mcp"
 CI: Final = "ci"
 """The client that may call everything on the server `up`."""
 
-_NAMED: Final = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
-_LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
-_CHUNKED: Final = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE)
-
-Header = tuple[str, str]
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Said:
-    """One answer, read to its end. `events` are the messages of a stream, `raw` all its bytes."""
-
-    status: int
-    headers: tuple[Header, ...]
-    body: bytes
-    raw: bytes
-
-    def header(self, name: str) -> str | None:
-        return next((value for key, value in self.headers if key.lower() == name), None)
-
-    @property
-    def is_stream(self) -> bool:
-        return self.header("content-type") == "text/event-stream"
-
-    @property
-    def events(self) -> list[Any]:
-        blocks = self.body.split(b"\n\n")
-        lines = [line for block in blocks for line in block.split(b"\n")]
-        return [json.loads(line[6:]) for line in lines if line.startswith(b"data: ")]
-
-    @property
-    def message(self) -> Any:  # noqa: ANN401  whatever was said
-        """The one message, or the last one of a stream; None where there is no body."""
-        if self.is_stream:
-            return self.events[-1]
-        return json.loads(self.body) if self.body else None
-
-    @property
-    def code(self) -> int | None:
-        """The JSON-RPC code of an error; None where there is none."""
-        message = self.message
-        error = message.get("error") if isinstance(message, dict) else None
-        code: int | None = error["code"] if isinstance(error, dict) else None
-        return code
 
 
 @dataclass
@@ -127,8 +76,7 @@ class Rig:
     # Who calls.
 
     def token(self, client: str = CI, audience: str = PUBLIC_URL, *, life: int = 600) -> str:
-        wanted = TokenRequest(ActorType.CLIENT, client, audience, life)
-        return self.tokens.issuer.issue(wanted).text.reveal().decode()
+        return token_of(self.tokens, client, audience, life=life)
 
     def bearer(self, client: str = CI) -> str:
         """Return the value of `Authorization` for *client*, the same each time."""
@@ -224,73 +172,16 @@ class Rig:
         return said.body.decode()
 
 
-@dataclass(frozen=True)
-class Line:
-    """One connection to the gateway."""
-
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-
-    async def send(self, raw: bytes) -> None:
-        self.writer.write(raw)
-        await self.writer.drain()
-
-    async def answer(self) -> Said:
-        async with asyncio.timeout(DEADLINE):
-            head = await self.reader.readuntil(b"\r\n\r\n")
-            if _CHUNKED.search(head):
-                raw, body = await self._chunks()
-            else:
-                length = _LENGTH.search(head)
-                raw = body = await self.reader.readexactly(int(length[1]) if length else 0)
-        status, *lines = head.decode("latin-1").split("\r\n")[:-2]
-        fields = tuple((name, value) for name, _, value in (one.partition(": ") for one in lines))
-        return Said(int(status.split(" ")[1]), fields, body, head + raw)
-
-    async def _chunks(self) -> tuple[bytes, bytes]:
-        raw, body = b"", b""
-        while True:
-            size = await self.reader.readuntil(b"\r\n")
-            piece = await self.reader.readexactly(int(size, 16) + 2)
-            raw += size + piece
-            body += piece[:-2]
-            if int(size, 16) == 0:
-                return raw, body
-
-
-def asking(
-    method: str,
-    params: Mapping[str, Any] | None = None,
-    *,
-    version: str = MODERN,
-    id_: object = 7,
-) -> tuple[bytes, list[Header]]:
-    """Return body and headers of a well-formed message; without an id if *id_* is None."""
-    params = dict(params or {})
-    headers = [
-        ("Content-Type", "application/json"),
-        ("Accept", "application/json, text/event-stream"),
-        ("MCP-Protocol-Version", version),
-    ]
-    if version == MODERN:
-        params = {"_meta": ENVELOPE} | params
-        headers.append(("Mcp-Method", method))
-        if method in _NAMED:
-            headers.append(("Mcp-Name", encode_value(params[_NAMED[method]])))
-    message: dict[str, Any] = {"jsonrpc": "2.0", "method": method, "params": params}
-    if id_ is not None:
-        message["id"] = id_
-    return json.dumps(message).encode(), headers
-
-
-def request(verb: str, target: str, headers: Iterable[Header] = (), body: bytes = b"") -> bytes:
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
-    return f"{verb} {target} HTTP/1.1\r\n{lines}\r\n".encode("latin-1") + body
-
-
 def may(client: str, role: str, type_: str, name: str) -> Fact:
     """Return the grant of *role* on one resource."""
     return Fact("has_role", (Entity("Client", client), role, Entity(type_, name)))
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port: int = held.getsockname()[1]
+    return port
 
 
 async def until(wish: Any, seconds: float = DEADLINE) -> None:  # noqa: ANN401  any predicate
@@ -380,6 +271,13 @@ def place_policy(directory: Path, text: str) -> None:
         policyfiles.seed(directory)
     if text:
         (directory / "test.polar").write_text(text, encoding="utf-8")
+
+
+def token_of(
+    tokens: TokenPlane, client: str, audience: str = PUBLIC_URL, *, life: int = 600
+) -> str:
+    wanted = TokenRequest(ActorType.CLIENT, client, audience, life)
+    return tokens.issuer.issue(wanted).text.reveal().decode()
 
 
 def plane_of(data_dir: Path) -> TokenPlane:

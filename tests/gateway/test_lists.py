@@ -20,7 +20,8 @@ from tests.gateway.desk import (
     tool,
     tools_of,
 )
-from tests.gateway.harness import ERAS, LEGACY, MODERN, Rig, Said, may, shared
+from tests.gateway.harness import Rig, may, shared
+from tests.gateway.raw import ERAS, LEGACY, MODERN, Said
 from tests.upstream.scripted import CHUNKED, SSE, chunk, head, whole
 from tests.upstream.speaking import Message, Speech, gives, result_of, written
 

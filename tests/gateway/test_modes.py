@@ -6,7 +6,8 @@ import asyncio
 from pathlib import Path
 
 from policies.model import Entity, Fact
-from tests.gateway.harness import PATH, Said, asking, gateway
+from tests.gateway.harness import PATH, gateway
+from tests.gateway.raw import Said, asking
 
 DEVELOPMENT = {"mode": "development"}
 

@@ -8,18 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.gateway.desk import offering
-from tests.gateway.harness import (
-    LEGACY,
-    PATH,
-    PUBLIC_URL,
-    Header,
-    Rig,
-    Said,
-    asking,
-    may,
-    request,
-    shared,
-)
+from tests.gateway.harness import PATH, PUBLIC_URL, Rig, may, shared
+from tests.gateway.raw import LEGACY, Header, Said, asking, request
 
 CALL = {"name": "echo", "arguments": {}}
 GRANTS = (may("ci", "caller", "Server", "up"), may("ci", "caller", "Server", "other"))

@@ -14,19 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.gateway.harness import (
-    ENVELOPE,
-    ERAS,
-    LEGACY,
-    MODERN,
-    PATH,
-    Header,
-    Rig,
-    Said,
-    asking,
-    request,
-    shared,
-)
+from tests.gateway.harness import PATH, Rig, shared
+from tests.gateway.raw import ENVELOPE, ERAS, LEGACY, MODERN, Header, Said, asking, request
 from tests.upstream.speaking import understood
 
 BOTH = ERAS

@@ -8,7 +8,8 @@ from pathlib import Path
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.gateway.harness import ENVELOPE, ERAS, Rig, gateway
+from tests.gateway.harness import Rig, gateway
+from tests.gateway.raw import ENVELOPE, ERAS
 from tests.telemetry.collector import attributes, collecting
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
