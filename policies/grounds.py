@@ -11,6 +11,7 @@ from policies.facts import FactSet
 from policies.matching import globs
 from policies.model import Entity
 from policies.polar.engine import Engine
+from policies.polar.runtime import Limits
 from policies.polar.tables import EMPTY, Table
 
 _REMEMBERED = 10_000
@@ -23,12 +24,19 @@ class Grounds:
     judged by two policies.
     """
 
-    def __init__(self, bundle: Bundle, facts: FactSet, demands: Demands | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        facts: FactSet,
+        demands: Demands | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        """Take what belongs together; *limits* bound what one question may cost."""
         self.bundle = bundle
         self.facts = facts
         self.demands = demands or Demands.of(bundle.program)
         self.tables = _with_stated(bundle, facts)
-        self.engine = Engine(bundle.program, self.tables)
+        self.engine = Engine(bundle.program, self.tables, limits)
         self._call_tests: dict[Entity, CallTests] = {}
 
     def with_facts(self, facts: FactSet) -> Grounds:
@@ -55,7 +63,7 @@ class Grounds:
         return globs(self.bundle.program, self.tables)
 
     def _following(self, bundle: Bundle, facts: FactSet, demands: Demands | None) -> Grounds:
-        grounds = Grounds(bundle, facts, demands)
+        grounds = Grounds(bundle, facts, demands, self.engine.limits)
         grounds.engine.warm(self.engine)
         return grounds
 

@@ -61,6 +61,9 @@ class Judge:
             return connect
         if not question.nameable:
             return Judgement(question, _hidden(connect.decision))
+        if call.server.catalogue is None and question.resource.type in ("Tool", "Prompt"):
+            # The server never told what it offers, so nobody can say what there is.
+            return Judgement(question, _undecided(connect.decision))
         judgement, is_ambiguous = await self._decide(call, question)
         is_there = _exists(call.server, question)
         if judgement.decision.allowed and is_there and not is_ambiguous:
@@ -111,8 +114,7 @@ class Judge:
             # Asked about what is not there as well, so that it takes the same way.
             visible = await self._point.visible(request, [resource], call.grounds)
         except UndecidedError:
-            undecided = replace(decision, verdict=Verdict.UNDECIDED, reason=Reason.UNDECIDED)
-            return replace(judgement, decision=undecided)
+            return replace(judgement, decision=_undecided(decision))
         if is_there and resource in visible:
             return judgement
         return replace(judgement, decision=_hidden(decision))
@@ -125,6 +127,10 @@ def _exists(server: Server, question: Question) -> bool:
     if type_ == "Document" and question.action != "complete":
         return True  # it is judged by its id; whether it is there, the upstream knows
     return type_ not in USES or server.offers(type_, question.subject)
+
+
+def _undecided(decision: Decision) -> Decision:
+    return replace(decision, verdict=Verdict.UNDECIDED, reason=Reason.UNDECIDED, rules=())
 
 
 def _hidden(decision: Decision) -> Decision:

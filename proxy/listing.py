@@ -9,6 +9,7 @@ from policies.model import Entity
 from proxy.question import document_id, template_id
 from proxy.upstream.server import Server
 from proxy.wire import names
+from proxy.wire.lookalikes import ITEM, lookalike
 from proxy.wire.names import UnnameableError
 
 MOST_TTL_MS: Final = 60_000
@@ -45,8 +46,8 @@ def identified(
 ) -> list[tuple[Entity, dict[str, Any]]]:
     """Return the items of *result* that a policy can be asked about.
 
-    Left out are items without a usable name, all items of a name that occurs twice, and those that
-    are not *recognised*. Raises `UnlistableError`.
+    Left out are items without a usable name or with a look-alike of a member, all items of a name
+    that occurs twice, and those that are not *recognised*. Raises `UnlistableError`.
     """
     items = result.get(listed)
     if type(items) is not list or not all(type(item) is dict for item in items):
@@ -56,7 +57,8 @@ def identified(
     found: dict[Entity, list[dict[str, Any]]] = {}
     for item in items:
         name = item.get(key)
-        if type(name) is not str:
+        # A client that reads `Name` as `name` would be shown something else than was judged.
+        if type(name) is not str or lookalike(item, ITEM) is not None:
             continue
         try:
             found.setdefault(name_of(name), []).append(item)

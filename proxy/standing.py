@@ -11,6 +11,7 @@ from policies.facts import FactSet
 from policies.grounds import Grounds
 from policies.matching import matches
 from policies.model import Entity, Fact
+from policies.polar.runtime import Limits
 from proxy.upstream.offers import traits
 from storage.definitions import Definition
 from storage.facts import Applied, Change, FactLedger
@@ -36,14 +37,18 @@ class Standing:
             self._stated.setdefault(_server_of(fact), set()).add(fact)
 
     @classmethod
-    async def opened(cls, bundle: Bundle, ledger: FactLedger) -> Standing:
-        """Return the grounds that *bundle* makes with the facts of *ledger*."""
+    async def opened(cls, bundle: Bundle, ledger: FactLedger, seconds: float = 1.0) -> Standing:
+        """Return the grounds that *bundle* makes with the facts of *ledger*.
+
+        A question that takes longer than *seconds* is undecided.
+        """
         version, living = await ledger.living()
         facts = FactSet()
         for origin in dict.fromkeys(origin for _, origin in living):
             facts = facts.changed(origin, add=[fact for fact, of in living if of == origin])
         stated = [fact for fact, origin in living if origin == REGISTRY]
-        return cls(Grounds(bundle, facts.numbered(version)), ledger, stated)
+        grounds = Grounds(bundle, facts.numbered(version), limits=Limits(seconds=seconds))
+        return cls(grounds, ledger, stated)
 
     @property
     def grounds(self) -> Grounds:

@@ -23,7 +23,6 @@ from proxy.upstream.reach import located
 UNSERVED: Final = (
     "policy.source",
     "pdp.kind",
-    "pdp.deadline_ms",
     "pdp.max_context_facts",
     "record.require",
     "data.trusted_proxies",

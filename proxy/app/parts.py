@@ -97,7 +97,7 @@ async def open_state(stack: AsyncExitStack, settings: Settings, ready: Ready) ->
         facts,
         DefinitionLedger(database, CLOCKS.now),
         TokenLedger(database, CLOCKS.now),
-        await Standing.opened(ready.bundle, facts),
+        await Standing.opened(ready.bundle, facts, settings.pdp.deadline_ms / 1000),
         journal,
     )
 

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, NamedTuple
 import orjson
 
 from proxy.upstream.conversation import METHOD_NOT_FOUND, Conversation, RefusedRequestError
+from proxy.wire.lookalikes import ITEM, lookalike
 from proxy.wire.names import MAX_ID, prompt, tool
 from proxy.wire.parameters import mirrored
 from proxy.wire.uris import document
@@ -227,6 +228,8 @@ def _objection(
     kind: OfferKind, name: str, item: Mapping[str, Any], server: str, verbatim: Collection[str]
 ) -> str | None:
     """Return a sentence that says why *item* must not be used, or None if it may be."""
+    if lookalike(item, ITEM) is not None:
+        return "A member's name differs from a protocol name only in case, form or NUL."
     try:
         match kind:
             case "tool":

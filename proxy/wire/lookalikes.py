@@ -130,3 +130,10 @@ RESULT: Final = Known(
 """The names that may stand in `result`, of any method in any version."""
 
 ERROR: Final = Known("code", "message", "data")
+
+ITEM: Final = Known(
+    "name", "title", "description", "inputSchema", "outputSchema", "annotations", "execution",
+    "icons", "uri", "uriTemplate", "mimeType", "size", "arguments",
+    _meta=_META,
+)  # fmt: skip
+"""The names that may stand in an item of a list: a tool, prompt, resource or template."""
