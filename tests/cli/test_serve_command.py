@@ -132,14 +132,14 @@ def test_what_is_wrong_with_policy_and_upstreams_and_settings_is_told_at_once(si
     policyfiles.seed(site.policies)
     written(site.policies / "mine.polar", "nonsense;\n")
     config = site.settings(
-        "[pdp]\ndeadline_ms = 5\n"
+        "[pdp]\nmax_context_facts = 5\n"
         '[upstreams.one]\ntransport = "stdio"\ncommand = "server"\n'
         '[upstreams.two]\nurl = "http://169.254.169.254/mcp"\n'
     )
 
     said = refused(site, config)
 
-    for problem in ("mine.polar:1:", "pdp.deadline_ms", "upstreams.one", "upstreams.two.url"):
+    for problem in ("mine.polar:1:", "pdp.max_context_facts", "upstreams.one", "upstreams.two.url"):
         assert problem in said
 
 

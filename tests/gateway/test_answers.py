@@ -14,43 +14,14 @@ from proxy.identity.keyfile import FileKeyring
 from proxy.identity.keyring import Plane
 from proxy.identity.principal import ActorType
 from proxy.identity.sealing import master_key
-from tests.gateway.desk import offering
-from tests.gateway.harness import PUBLIC_URL, Rig, may, shared
+from tests.gateway.harness import PUBLIC_URL, Rig
 from tests.gateway.raw import ERAS, LEGACY, MODERN, Header, Said, asking, request
-
-EYE, FEW, NOBODY, PUZZLED = "eye", "few", "nobody", "puzzled"
-
-# The last rule takes more steps than a question may, and finds nothing.
-POLICY = """
-declare number(Integer);
-
-has_permission(client: Client, "call", tool: Tool) if
-  client = Client{"puzzled"} and tool = Tool{"up__fetch"}
-  and number(a) and number(b) and a > b
-  and number(c) and b > c and c > a;
-"""
-FACTS = (
-    may("ci", "caller", "Server", "up"),
-    may("ci", "caller", "Server", "off"),
-    may(EYE, "viewer", "Server", "up"),
-    may(FEW, "caller", "Tool", "up__echo"),
-    may(FEW, "caller", "Prompt", "up__greet"),
-    may(FEW, "caller", "Document", "up|note://one"),
-    may(PUZZLED, "viewer", "Tool", "up__echo"),
-    Fact("has_role", (Entity("Client", "ci"), "caller", Entity("Tool", "up__fetch"))),
-    Fact("has_tag", (Entity("Tool", "up__fetch"), "guarded")),
-    Fact("allowed_host", (Entity("Tool", "up__fetch"), "ok.example")),
-    *(Fact("number", (n,)) for n in range(160)),
-)
+from tests.gateway.worlds import EYE, FEW, NOBODY, answering
 
 
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    speeches = {"up": offering(), "off": offering()}
-    more = {"support_contact": "security@desk.example", "limits.connect_seconds": 1}
-    settings = more | {"limits.call_seconds": 2}
-    directory = tmp_path_factory.mktemp("answers")
-    with shared(directory, speeches=speeches, policy=POLICY, settings=settings, facts=FACTS) as rig:
+    with answering(tmp_path_factory.mktemp("answering")) as rig:
         yield rig
 
 

@@ -14,32 +14,18 @@ from pathlib import Path
 import pytest
 
 from tests.gateway.desk import Deed
-from tests.gateway.harness import PATH, Rig, free_port, gateway, may, shared, until
+from tests.gateway.harness import PATH, Rig, gateway, until
 from tests.gateway.raw import ERAS, Said, asking, request
+from tests.gateway.worlds import IMPATIENT, forwarding
 from tests.upstream.scripted import CHUNKED, JSON, SSE, Line, chunk, head, whole
 from tests.upstream.speaking import Message, result_of, written
-
-FEW = "few"
-FACTS = (
-    may("ci", "caller", "Server", "up"),
-    may("ci", "caller", "Server", "gone"),
-    may(FEW, "caller", "Tool", "up__echo"),
-)
-TIMES = {
-    "limits.connect_seconds": 1,
-    "limits.call_seconds": 2,
-    "limits.keep_alive_seconds": 1,
-    "limits.stream_idle_seconds": 2,
-}
 
 each_era = pytest.mark.parametrize("era", ERAS)
 
 
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    urls = {"gone": f"http://127.0.0.1:{free_port()}/mcp"}
-    directory = tmp_path_factory.mktemp("forwarding")
-    with shared(directory, settings=TIMES, urls=urls, facts=FACTS) as rig:
+    with forwarding(tmp_path_factory.mktemp("forwarding")) as rig:
         yield rig
 
 
@@ -161,7 +147,7 @@ async def every_failure(rig: Rig) -> dict[str, Said]:
 
 def test_a_failing_upstream_is_called_once_answered_for_and_recorded(tmp_path: Path) -> None:
     async def story() -> None:
-        settings = TIMES | {"record.arguments": "full"}
+        settings = IMPATIENT | {"record.arguments": "full"}
         async with gateway(tmp_path, settings=settings) as rig:
             began = time.monotonic()
             said = await every_failure(rig)

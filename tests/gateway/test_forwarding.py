@@ -14,32 +14,18 @@ from typing import Any
 import pytest
 
 from tests.gateway.desk import hangs_up
-from tests.gateway.harness import PATH, Rig, free_port, gateway, may, shared
+from tests.gateway.harness import PATH, Rig, gateway
 from tests.gateway.raw import ENVELOPE, ERAS, LEGACY, MODERN, Header, Said, asking, request
+from tests.gateway.worlds import FEW, forwarding
 from tests.upstream.scripted import JSON, SSE, whole
 from tests.upstream.speaking import Message, gives, refuses, result_of, understood, written
-
-FEW = "few"
-FACTS = (
-    may("ci", "caller", "Server", "up"),
-    may("ci", "caller", "Server", "gone"),
-    may(FEW, "caller", "Tool", "up__echo"),
-)
-TIMES = {
-    "limits.connect_seconds": 1,
-    "limits.call_seconds": 2,
-    "limits.keep_alive_seconds": 1,
-    "limits.stream_idle_seconds": 2,
-}
 
 each_era = pytest.mark.parametrize("era", ERAS)
 
 
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    urls = {"gone": f"http://127.0.0.1:{free_port()}/mcp"}
-    directory = tmp_path_factory.mktemp("forwarding")
-    with shared(directory, settings=TIMES, urls=urls, facts=FACTS) as rig:
+    with forwarding(tmp_path_factory.mktemp("forwarding")) as rig:
         yield rig
 
 
