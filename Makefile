@@ -22,6 +22,7 @@ run: $(STAMP) ## Show a gateway at work, and leave it running
 	$(BIN)/northgate quickstart
 
 test: $(STAMP) ## Run every test
+	sh bench/tools.sh
 	$(BIN)/python -m tests.live.install
 	$(BIN)/python -m pytest -n auto -m "not fuzz"
 
@@ -38,6 +39,7 @@ fuzz: $(STAMP) ## Run the long random tests
 	$(BIN)/python -m pytest -n auto -m fuzz --timeout 7200
 
 bench: $(STAMP) ## Measure, as ratios within one run
+	sh bench/tools.sh
 	$(BIN)/python -m bench
 
 lock: ## Write requirements.lock anew (needs uv on the path)
