@@ -34,7 +34,8 @@ class Line:
         return head + body
 
     async def send(self, *pieces: bytes) -> None:
-        self.writer.writelines(pieces)
+        # Not `writelines`, which in Python 3.13.0 takes any amount without ever making anyone wait.
+        self.writer.write(b"".join(pieces))
         await self.writer.drain()
 
     async def until_hung_up(self) -> None:
