@@ -116,19 +116,11 @@ class Demands:
         """Return the argument tests that rules ask of *resource*."""
         return [demand for demand in self.tests if demand.concerns(resource)]
 
-    def call_facts(
-        self, resource: Entity, arguments: Mapping[str, object], facts: Mapping[str, Table]
-    ) -> list[Fact]:
-        """Run the tests that the policy asks of a call to *resource* with *arguments*.
-
-        Return the facts that hold and that some rule asks for. *facts* are the stored ones, which
-        may bring patterns.
-        """
-        tests = self.call_tests(resource, facts)
-        return tests.wanted(tests.outcomes(resource, arguments))
-
     def call_tests(self, resource: Entity, facts: Mapping[str, Table]) -> CallTests:
-        """Return the tests that the policy asks of a call to *resource*, in a fixed order."""
+        """Return the tests that the policy asks of a call to *resource*, in a fixed order.
+
+        *facts* are the stored ones, which may bring patterns.
+        """
         asked = {
             (demand.predicate, demand.key, pattern)
             for demand in self.concerning(resource)

@@ -72,15 +72,11 @@ class Catalogues:
             if definitions:
                 await self._know(server, definitions, VERSIONS)
 
-    async def refresh(self, server: Server) -> None:
-        """Take the catalogue of *server* anew; a refresh that runs already is waited for.
-
-        Whoever stops waiting does not stop the others. What went wrong is reported, not raised.
-        """
-        await asyncio.shield(self._begin(server))
-
     def refresh_soon(self, server: Server) -> None:
-        """Begin to take the catalogue anew, unless that was done a moment ago."""
+        """Begin to take the catalogue anew, unless that was done a moment ago.
+
+        What goes wrong is reported, not raised.
+        """
         if self._clock() >= self._due.get(server.name, 0.0):
             self._begin(server)
 
@@ -132,10 +128,10 @@ class Catalogues:
             offers = await self._take(server)
             seen = [Seen(one.kind, one.name, one.hash, one.body) for one in offers.items]
             definitions = await self._ledger.take(server.name, seen, trust=self._trust)
+            await self._know(server, definitions, offers.versions)
         except (UpstreamError, RefusedRequestError, OffersError, StateError) as error:
             self._reports.failed(server.name, error)
             return
-        await self._know(server, definitions, offers.versions)
         self._reports.taken(server.name, offers, self._clock() - began)
 
     async def _know(

@@ -131,11 +131,12 @@ def test_what_tests_say_is_kept_and_what_no_rule_asks_for_is_not_supplied(
 
 
 @given(ARGUMENTS)
-def test_outcomes_and_call_facts_agree(arguments: dict[str, object]) -> None:
+def test_what_is_wanted_was_said_and_is_accepted(
+    arguments: dict[str, object],
+) -> None:
     outcomes = TESTS.outcomes(FETCH, arguments)
     wanted = TESTS.wanted(outcomes)
 
-    assert wanted == DEMANDS.call_facts(FETCH, arguments, FACTS)
     assert set(wanted) <= {fact for fact in outcomes if fact is not None}
     for fact in wanted:
         PROGRAM.schema.check(fact)

@@ -33,7 +33,8 @@ FETCH, SAY, REVIEW = Entity("Tool", "fetch"), Entity("Tool", "say"), Entity("Pro
 def call_facts(
     resource: Entity, arguments: dict[str, object], *stored: Fact
 ) -> set[tuple[str, ...]]:
-    facts = DEMANDS.call_facts(resource, arguments, FactSet.of("stored", stored))
+    tests = DEMANDS.call_tests(resource, FactSet.of("stored", stored))
+    facts = tests.wanted(tests.outcomes(resource, arguments))
     for fact in facts:
         PROGRAM.schema.check(fact)
     return {(fact.predicate, *map(str, fact.args[1:])) for fact in facts}
@@ -89,5 +90,5 @@ def test_a_policy_without_argument_rules_asks_for_nothing() -> None:
         read_policy({"p.polar": 'actor Client {} resource Tool { permissions = ["call"]; }'})
     )
 
-    assert plain.call_facts(FETCH, {"amount": 3}, FactSet()) == []
+    assert plain.call_tests(FETCH, FactSet()).tests == ()
     assert plain.worst_case(FETCH) == (0, [])

@@ -429,13 +429,14 @@ def used(point: Point, standing: Grounds, facts: tuple[Fact, ...], actor: Entity
     return {
         resource
         for resource in RESOURCES
+        for tests in [standing.call_tests(resource)]
         for arguments in CALLS
         if point.decide(
             standing,
             USES[resource.type],
             resource,
             *facts,
-            *standing.demands.call_facts(resource, arguments, standing.tables),
+            *tests.wanted(tests.outcomes(resource, arguments)),
             actor=actor,
         ).allowed
     }
