@@ -47,7 +47,7 @@ def test_headers_that_do_not_end_in_time_end_the_connection_silently(said: bytes
 
 def test_headers_that_drip_are_timed_from_the_first_byte() -> None:
     async def scenario() -> None:
-        async with serving(limits=QUICK) as served, served.client() as client:
+        async with serving(limits=Limits(header_seconds=SOON)) as served, served.client() as client:
             await client.say(GET)
             await client.answer()
             start = asyncio.get_running_loop().time()
