@@ -65,7 +65,8 @@ class Subject:
     """What one record is about.
 
     `facts` held for the call alone; `tests` are those of arguments with what each said: a fact,
-    or None for a value that satisfies neither it nor its opposite.
+    or None for a value that satisfies neither it nor its opposite. `withheld` are the capabilities
+    of the client that the upstream is not told of, because it may not use them.
     """
 
     principal: Principal
@@ -78,6 +79,7 @@ class Subject:
     tests: CallTests | None = None
     outcomes: tuple[Fact | None, ...] = ()
     arguments: Mapping[str, Any] | None = None
+    withheld: tuple[str, ...] = ()
 
 
 class Audit:
@@ -158,6 +160,8 @@ class Audit:
             "reason": decision.reason.value,
             "rules": decision.rules,
         }
+        if subject.withheld:
+            payload["withheld"] = subject.withheld
         if subject.arguments is not None:
             self._add_arguments(payload, subject, words)
         return payload

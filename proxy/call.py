@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from policies.grounds import Grounds
 from policies.model import AccessRequest, Entity, Fact
 from policies.supplied import Caller, caller_facts, document_facts
+from proxy.identity.handles import Holder
 from proxy.identity.principal import Principal
+from proxy.session import Session
 from proxy.telemetry.traces import ServerSpan
 from proxy.upstream.server import Server
 from proxy.wire.jsonrpc import Id
@@ -18,8 +20,9 @@ class Call:
     """A request of an identified principal to one server's endpoint.
 
     `server` is None where none of that name is registered. `now` is the Unix second that every
-    question of this call is asked at, `started` the monotonic second it arrived. `id`, `method`
-    and `version` are filled in as they are read, `span` where calls are traced.
+    question of this call is asked at, `started` the monotonic second it arrived. `id`, `method`,
+    `version` and `session` are filled in as they are read, `span` where calls are traced, and
+    `withheld` with the client's capabilities that the upstream is not told of.
     """
 
     principal: Principal
@@ -30,17 +33,21 @@ class Call:
     now: int
     started: float
     actor: Entity = field(init=False)
+    holder: Holder = field(init=False)
     facts: tuple[Fact, ...] = field(default=())
     id: Id | None = None
     method: str = ""
     version: str = ""
+    session: Session | None = None
     span: ServerSpan | None = None
+    withheld: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """State what holds of the caller throughout the call."""
         named = self.grounds.demands.named
         claims = self.principal.claims if "claim" in named else ()
         self.actor = self.principal.actor
+        self.holder = Holder(self.principal, self.server_name)
         caller = Caller(self.actor, self.principal.acts_for, claims, self.address)
         self.facts = tuple(caller_facts(named, caller, self.now))
 

@@ -1,22 +1,21 @@
-"""Keeping what upstreams offer: taken at the start, and again when a name is asked for in vain."""
+"""Keeping what upstreams offer: taken at the start, when it may have changed, and now and then."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Final
 
 from proxy.standing import Standing
-from proxy.upstream.conversation import RefusedRequestError
-from proxy.upstream.failures import UpstreamError
-from proxy.upstream.offers import Offers, OffersError, definition_hash
+from proxy.upstream.offers import Offers, definition_hash
 from proxy.upstream.server import Catalogue, Server
 from proxy.wire.methods import VERSIONS
 from proxy.wire.parameters import mirrored
-from storage.definitions import Definition, DefinitionLedger, Seen, Trust
-from storage.errors import StateError
+from storage.definitions import Definition, DefinitionLedger, Kind, Seen, Trust
+from storage.errors import DefinitionChangedError, DefinitionUnknownError
 
 Take = Callable[[Server], Awaitable[Offers]]
 """Asks an upstream for all it offers.
@@ -27,6 +26,12 @@ Raises `UpstreamError`, `RefusedRequestError` or `OffersError`.
 FIRST_SECONDS: Final = 10.0
 """How long a call waits for the first catalogue of its server."""
 
+MOST_INTERVALS: Final = 10
+"""How many intervals a server that fails again and again is left alone."""
+
+_SPREAD: Final = 0.2
+_MOST_DOUBLINGS: Final = 32
+
 
 @dataclass(frozen=True, slots=True)
 class Reports:
@@ -36,10 +41,54 @@ class Reports:
     failed: Callable[[str, Exception], None]
 
 
-class Catalogues:
-    """The catalogues of *servers*, in memory, in the ledger, and as facts.
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often the catalogue of one server is taken; in seconds.
 
-    *refresh_seconds* lie between two refreshes that unknown names cause, by the *clock*.
+    From one beginning to the next are `rest` at least, whoever wants it sooner, and `interval` at
+    most, though nobody wants it, unless that is 0. After failures it is twice `rest`, then twice
+    that, up to `MOST_INTERVALS`. `chance` returns a number from 0 to 1.
+    """
+
+    rest: float
+    interval: float
+    chance: Callable[[], float]
+
+    def pause(self, failures: int) -> float | None:
+        """Return when to try unasked after so many *failures* in a row; None means never."""
+        if not self.interval:
+            return None
+        pause = self.interval
+        if failures:
+            doubled = self.rest * 2 ** min(failures, _MOST_DOUBLINGS)
+            pause = min(doubled, MOST_INTERVALS * self.interval)
+        # Servers that began together must not be asked together for ever.
+        return pause * (1 - _SPREAD * self.chance())
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """A definition that somebody has read and means to approve."""
+
+    server: str
+    kind: Kind
+    name: str
+    hash: str
+
+
+@dataclass(eq=False, slots=True)
+class _Watch:
+    """The watch over one server; `is_resting` while the catalogue was taken a moment ago."""
+
+    is_wanted: asyncio.Event = field(default_factory=asyncio.Event)
+    is_resting: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+
+
+class Catalogues:
+    """The catalogues of servers, in memory, in the ledger, and as facts.
+
+    The *clock* tells seconds that only ever grow.
     """
 
     def __init__(
@@ -51,7 +100,7 @@ class Catalogues:
         clock: Callable[[], float],
         *,
         trust: Trust,
-        refresh_seconds: float,
+        pace: Pace,
     ) -> None:
         self._standing = standing
         self._ledger = ledger
@@ -59,13 +108,24 @@ class Catalogues:
         self._reports = reports
         self._clock = clock
         self._trust = trust
-        self._refresh_seconds = refresh_seconds
+        self._pace = pace
+        self._servers: Mapping[str, Server] = {}
+        self._definitions: dict[str, tuple[Definition, ...]] = {}
         self._hashes: dict[str, Mapping[str, str]] = {}
-        self._due: dict[str, float] = {}
-        self._taking: dict[str, asyncio.Task[None]] = {}
+        self._watches: dict[str, _Watch] = {}
+        self._approvals: set[asyncio.Task[Definition]] = set()
+        # Held from a change of the ledger until the facts have followed it: else of two changes
+        # the later could be overtaken by what was known before it.
+        self._changing = asyncio.Lock()
+
+    @property
+    def definitions(self) -> Mapping[str, tuple[Definition, ...]]:
+        """What each server is known to offer, and what is gone, by the names of all servers."""
+        return {name: self._definitions.get(name, ()) for name in self._servers}
 
     async def recall(self, servers: Mapping[str, Server]) -> None:
         """Know again what earlier runs knew, and forget servers that are no longer there."""
+        self._servers = servers
         await self._standing.forget_others(servers)
         for server in servers.values():
             definitions = await self._ledger.offered(server.name)
@@ -73,12 +133,17 @@ class Catalogues:
                 await self._know(server, definitions, VERSIONS)
 
     def refresh_soon(self, server: Server) -> None:
-        """Begin to take the catalogue anew, unless that was done a moment ago.
+        """Take the catalogue anew: at once, or as soon as that was not done a moment ago.
 
-        What goes wrong is reported, not raised.
+        What is wanted while it is being taken is done once more, for it may have come too late to
+        be seen. From the first time on the catalogue is also taken now and then. What goes wrong is
+        reported, not raised.
         """
-        if self._clock() >= self._due.get(server.name, 0.0):
-            self._begin(server)
+        self._watch(server).is_wanted.set()
+
+    def changed(self, server: Server) -> None:
+        """Heed that *server* says itself that what it offers has changed."""
+        self.refresh_soon(server)
 
     def recognised(self, server: Server, type_: str, item: Mapping[str, Any]) -> bool:
         """Tell whether *item*, which *server* lists, is known, and a tool in these very words.
@@ -102,37 +167,92 @@ class Catalogues:
         if server.catalogue is not None:
             return
         self.refresh_soon(server)
-        task = self._taking.get(server.name)
-        if task is not None:
-            await asyncio.wait([task], timeout=FIRST_SECONDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_SECONDS):
+                await self._watch(server).is_resting.wait()
+
+    async def approve(
+        self, reviewed: Reviewed, record: Callable[[Definition], Awaitable[object]]
+    ) -> Definition:
+        """Return what is approved once it is judged by, which it is even if the caller leaves.
+
+        First *record* is awaited with what was not approved until now; if it raises, nothing is.
+        Raises `DefinitionUnknownError`, `DefinitionChangedError` if the server offers something
+        else by now or nothing, and `StateError`.
+        """
+        approval = asyncio.get_running_loop().create_task(self._approved(reviewed, record))
+        self._approvals.add(approval)
+        approval.add_done_callback(self._approvals.discard)
+        return await asyncio.shield(approval)
 
     async def close(self) -> None:
-        """End what is under way."""
-        tasks = list(self._taking.values())
+        """End what is under way; approvals are brought to their end."""
+        tasks = [watch.task for watch in self._watches.values() if watch.task is not None]
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, *self._approvals, return_exceptions=True)
 
-    def _begin(self, server: Server) -> asyncio.Task[None]:
-        task = self._taking.get(server.name)
-        if task is None:
-            self._due[server.name] = self._clock() + self._refresh_seconds
-            task = asyncio.get_running_loop().create_task(self._refreshed(server))
-            self._taking[server.name] = task
-            task.add_done_callback(lambda _: self._taking.pop(server.name, None))
-        return task
+    def _watch(self, server: Server) -> _Watch:
+        watch = self._watches.get(server.name)
+        if watch is None:
+            watch = self._watches[server.name] = _Watch()
+            watch.task = asyncio.get_running_loop().create_task(self._keep(server, watch))
+        return watch
 
-    async def _refreshed(self, server: Server) -> None:
+    async def _keep(self, server: Server, watch: _Watch) -> None:
+        """Take the catalogue now, and again whenever it is wanted or the time has come."""
+        failures = 0
+        while True:
+            watch.is_wanted.clear()
+            began = self._clock()
+            failures = 0 if await self._refreshed(server) else failures + 1
+            watch.is_resting.set()
+            await asyncio.sleep(began + self._pace.rest - self._clock())
+            watch.is_resting.clear()
+            pause = self._pace.pause(failures)
+            left = None if pause is None else max(0.0, began + pause - self._clock())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await watch.is_wanted.wait()
+
+    async def _refreshed(self, server: Server) -> bool:
+        """Take the catalogue and tell whether that went well."""
         began = self._clock()
         try:
             offers = await self._take(server)
             seen = [Seen(one.kind, one.name, one.hash, one.body) for one in offers.items]
-            definitions = await self._ledger.take(server.name, seen, trust=self._trust)
-            await self._know(server, definitions, offers.versions)
-        except (UpstreamError, RefusedRequestError, OffersError, StateError) as error:
+            async with self._changing:
+                definitions = await self._ledger.take(server.name, seen, trust=self._trust)
+                await self._know(server, definitions, offers.versions)
+        except Exception as error:  # noqa: BLE001  a watch that ends is worse than any of them
             self._reports.failed(server.name, error)
-            return
+            return False
         self._reports.taken(server.name, offers, self._clock() - began)
+        return True
+
+    async def _approved(
+        self, reviewed: Reviewed, record: Callable[[Definition], Awaitable[object]]
+    ) -> Definition:
+        async with self._changing:
+            server, before = self._servers.get(reviewed.server), self._found(reviewed)
+            if server is None or before is None:
+                raise DefinitionUnknownError(f"{reviewed.server} {reviewed.kind} {reviewed.name}")
+            if before.hash != reviewed.hash or before.state == "gone":
+                raise DefinitionChangedError(f"{reviewed.server} {reviewed.kind} {reviewed.name}")
+            if before.state == "approved":
+                return before
+            await record(before)
+            approved = await self._ledger.approve(
+                reviewed.server, reviewed.kind, reviewed.name, reviewed.hash
+            )
+            versions = VERSIONS if server.catalogue is None else server.catalogue.versions
+            await self._know(server, await self._ledger.offered(server.name), versions)
+            return approved
+
+    def _found(self, reviewed: Reviewed) -> Definition | None:
+        wanted = reviewed.kind, reviewed.name
+        known = self._definitions.get(reviewed.server, ())
+        return next((one for one in known if (one.kind, one.name) == wanted), None)
 
     async def _know(
         self, server: Server, definitions: Iterable[Definition], versions: tuple[str, ...]
@@ -140,6 +260,7 @@ class Catalogues:
         """Judge by *definitions*, and only then let their names be found."""
         definitions = tuple(definitions)
         await self._standing.offer(server.name, definitions)
+        self._definitions[server.name] = definitions
         self._hashes[server.name] = {
             one.name: one.hash for one in definitions if one.kind == "tool" and one.state != "gone"
         }
@@ -159,4 +280,5 @@ def catalogue_of(definitions: Iterable[Definition]) -> Catalogue:
         tools=MappingProxyType(tools),
         prompts=frozenset(named.get("prompt", ())),
         templates=frozenset(named.get("template", ())),
+        resources=frozenset(named.get("resource", ())),
     )

@@ -11,8 +11,11 @@ from typing import Any, Final
 
 import orjson
 
+from proxy.identity.handles import Kind
+
 INVALID_PARAMS: Final = -32602
 RESOURCE_NOT_FOUND: Final = -32002
+UNAUTHORIZED: Final = 40101
 NOT_FOUND: Final = 40401
 DENIED: Final = 40301
 TOO_FAST: Final = 42901
@@ -48,6 +51,29 @@ CANNOT_RECORD: Final = Refusal(
     503, UNRECORDED, "The call could not be recorded, so it was not made; try again shortly."
 )
 
+TOKEN_OVER: Final = Refusal(
+    401, UNAUTHORIZED, "The token is not good any more; get a new one, and ask again."
+)
+
+NO_STREAM: Final = Refusal(
+    405, -32600, "There is no stream here; send a POST.", headers=((b"Allow", b"POST, DELETE"),)
+)
+
+POST_ONLY: Final = Refusal(
+    405,
+    -32600,
+    "In this version of the protocol everything is a POST.",
+    headers=((b"Allow", b"POST"),),
+)
+
+_CALLED: Final = {
+    Kind.CURSOR: "cursor",
+    Kind.STATE: "request state",
+    Kind.TASK: "task",
+    Kind.EVENT: "event",
+    Kind.ASKED: "request",
+}
+
 SESSION_OVER: Final = Refusal(404, NOT_FOUND, "The session is over; send initialize again.")
 
 CALLED_TOO_FAST: Final = Refusal(
@@ -67,6 +93,18 @@ def unknown_document(uri: str, *, modern: bool) -> Refusal:
     """Return the answer for a resource that is unknown, or hidden from the caller."""
     code = INVALID_PARAMS if modern else RESOURCE_NOT_FOUND
     return Refusal(200, code, "Resource not found", {"uri": uri})
+
+
+def unknown_handle(kind: Kind) -> Refusal:
+    """Return the answer for something that is not known under what the caller says.
+
+    It may be somebody else's: that is not told.
+    """
+    if kind is Kind.SESSION:
+        return SESSION_OVER
+    # Of a request it is the answer; what else there is has no answer of JSON-RPC.
+    status = 400 if kind in (Kind.EVENT, Kind.ASKED) else 200
+    return Refusal(status, INVALID_PARAMS, f"Unknown {_CALLED[kind]}; begin again without it.")
 
 
 def denied(reason: str, decision_id: str, support_contact: str | None) -> Refusal:

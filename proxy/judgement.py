@@ -10,10 +10,9 @@ from policies.demands import CallTests
 from policies.model import Decision, Fact, Reason, Verdict
 from policies.pdp import DecisionPoint, UndecidedError
 from proxy.call import Call
-from proxy.forward import wants_log
-from proxy.question import CONNECT, SET_LOG_LEVEL, USES, Question
+from proxy.question import CONNECT, USES, Question
 from proxy.upstream.server import Server
-from proxy.wire.jsonrpc import Id, Notification, Request
+from proxy.wire.jsonrpc import Id
 from proxy.wire.refusals import Fault, WireError
 
 
@@ -76,12 +75,18 @@ class Judge:
             raise WireError(Fault.LOOKALIKE_KEY, id=id_)
         return judgement
 
-    async def may_log(self, call: Call, message: Request | Notification) -> bool:
-        """Return whether *message* may ask the server for log messages; no, if it does not."""
-        if not wants_log(message):
+    async def on_server(self, call: Call, action: str) -> Judgement:
+        """Return whether *action*, on the server as a whole, is allowed."""
+        request = call.request(action, call.entity)
+        decision = await self._point.decide(request, call.grounds)
+        return Judgement(Question(action, call.entity), decision)
+
+    async def may(self, call: Call, question: Question) -> bool:
+        """Tell whether *question* is answered with yes, for something that is not recorded."""
+        if not question.nameable:
             return False
-        request = call.request(SET_LOG_LEVEL, call.entity)
-        return (await self._point.decide(request, call.grounds)).allowed
+        judgement, _ = await self._decide(call, question)
+        return judgement.decision.allowed
 
     async def _decide(self, call: Call, question: Question) -> tuple[Judgement, bool]:
         """Return the decision by the rules alone, and whether keys of the arguments are ambiguous.
@@ -89,7 +94,7 @@ class Judge:
         Then some program may take one for a key that was tested, so the decision holds for nothing.
         """
         resource, arguments = question.resource, question.arguments
-        facts: tuple[Fact, ...] = ()
+        facts = question.facts
         if resource.type == "Document":
             facts = tuple(call.document_facts(resource, question.subject))
         if arguments is None:

@@ -76,6 +76,17 @@ def filtered(
     return (private(result) if modern else result) | {listed: list(shown)}
 
 
+def next_cursor(result: Mapping[str, Any]) -> str | None:
+    """Return the cursor of the next page, which may be empty; None on the last page.
+
+    Raises `UnlistableError` for one that is no text: then nobody could ask for the rest.
+    """
+    cursor = result.get("nextCursor")
+    if cursor is not None and type(cursor) is not str:
+        raise UnlistableError("nextCursor")
+    return cursor
+
+
 def without_other_lists(result: dict[str, Any], listed: str = "") -> dict[str, Any]:
     """Return *result* without lists beside *listed*, which nobody asked for or would filter."""
     others = _ITEMS.keys() & result.keys() - {listed}

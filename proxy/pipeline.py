@@ -8,37 +8,39 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from policies.model import Decision, Reason, Verdict
+from policies.model import Reason, Verdict
 from proxy import errors
-from proxy.audit import Audit, Subject, UnrecordedError
+from proxy.asked import Asked
+from proxy.audit import UnrecordedError
 from proxy.call import Call
 from proxy.catalogues import Catalogues
 from proxy.errors import Refusal
 from proxy.exchange import Exchange, Reaction
 from proxy.forward import check_mirrored
+from proxy.identity.handles import Kind, UnknownHandleError
 from proxy.identity.principal import Principal
 from proxy.judgement import Judge, Judgement
 from proxy.limits import Admission, Admissions
 from proxy.listener.answers import Answer
 from proxy.listener.incoming import Incoming
 from proxy.listener.refusals import BodyError
-from proxy.observer import Observer
-from proxy.question import CONNECT, KINDS, Question, question_of
+from proxy.listening import Listening, Subscribing
+from proxy.opening import Opening, Resumption
+from proxy.outbound import Outbound
+from proxy.question import ASKS, CONNECT, KINDS, Origin, Question, question_of
+from proxy.recording import Recording, denial
 from proxy.standing import Standing
 from proxy.telemetry.context import TraceContext, carried
 from proxy.telemetry.traces import Traces
 from proxy.upstream.server import Server
 from proxy.wire import headers, jsonrpc
 from proxy.wire.headers import Judged, Routing
-from proxy.wire.jsonrpc import Message, Notification, Request
-from proxy.wire.methods import LEGACY_VERSIONS, MODERN_VERSIONS, VERSIONS
+from proxy.wire.jsonrpc import Message, Notification, Request, Response
+from proxy.wire.methods import MODERN_VERSIONS, VERSIONS, Judgment, Method, Party, find
 from proxy.wire.refusals import INVALID_REQUEST, Fault, WireError
 
 LARGE_BODY: Final = 64 * 1024
 """Bytes from which on a message is decoded in a thread."""
-
-END_SESSION: Final = "DELETE"
-"""The method that the record names where a client ends its session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +59,12 @@ class Pipeline:
     standing: Standing
     catalogues: Catalogues
     judge: Judge
-    audit: Audit
+    recording: Recording
+    opening: Opening
+    outbound: Outbound
+    subscribing: Subscribing
     exchange: Exchange
     admissions: Admissions
-    observer: Observer
     clocks: Clocks
     traces: Traces
     most_body: int = jsonrpc.MAX_BODY
@@ -72,10 +76,16 @@ class Pipeline:
         call = await self._begun(incoming, principal, name)
         return await self._admitted(call, partial(self._serve, incoming, call))
 
+    async def listen(self, incoming: Incoming, principal: Principal, name: str) -> Reaction:
+        """Answer a GET: the caller wants to hear what a legacy upstream says in its session."""
+        call = await self._begun(incoming, principal, name)
+        call.method = incoming.method
+        return await self._admitted(call, partial(self._listen, incoming, call))
+
     async def end_session(self, incoming: Incoming, principal: Principal, name: str) -> Reaction:
         """Answer a DELETE: the caller is done with a session of a legacy upstream."""
         call = await self._begun(incoming, principal, name)
-        call.method = END_SESSION
+        call.method = incoming.method
         return await self._admitted(call, partial(self._end_session, incoming, call))
 
     async def turn_away(
@@ -86,8 +96,8 @@ class Pipeline:
         call.method = incoming.method
 
         async def turned_away() -> Reaction:
-            await self._record(call, self._denial(call, reason))
-            self._ended(call, str(INVALID_REQUEST))
+            await self.recording.decided(call, denial(call, reason))
+            self.recording.measured(call, str(INVALID_REQUEST))
             return answer
 
         return await self._admitted(call, turned_away)
@@ -101,16 +111,10 @@ class Pipeline:
             return await serve()
         except WireError as fault:
             return await self._malformed(call, fault)
+        except UnknownHandleError as unknown:
+            return await self._unknown(call, unknown)
         except UnrecordedError:
             return self._refused(call, errors.CANNOT_RECORD)
-
-    async def _end_session(self, incoming: Incoming, call: Call) -> Reaction:
-        connect = await self.judge.connect(call)
-        version, session = _session(headers.check_delete(incoming.headers))
-        decision_id = await self._record(call, connect)
-        if call.server is None or not connect.decision.allowed:
-            return self._refused(call, self._refusal(call, connect, decision_id))
-        return await self.exchange.end_session(call, call.server, version, session, decision_id)
 
     async def _begun(self, incoming: Incoming, principal: Principal, name: str) -> Call:
         server = self.servers.get(name)
@@ -134,14 +138,24 @@ class Pipeline:
         if call.id is not None and not self.admissions.may_stream(call.actor):
             # Before anything is done: afterwards, to refuse the answer would undo nothing.
             return await self._too_fast(call, Admission.REFUSED)
-        judged = headers.agree(routing, message, supported=_versions(call, connect))
-        call.version = judged.version
+        if routing.version not in MODERN_VERSIONS and connect.decision.allowed:
+            call.session = self.opening.session(call, routing.session)
+        judged = self._agreed(call, connect, routing, message)
+        if isinstance(message, Response):
+            return await self._respond(call, judged, message, connect)
         if not self.traces.on:
             return await self._answer(call, message, judged, routing, connect)
         trace = _trace(message, incoming)
         with self.traces.serve(message.method, judged.version, call.server_name, trace) as span:
             call.span = span
             return await self._answer(call, message, judged, routing, connect)
+
+    def _agreed(self, call: Call, connect: Judgement, routing: Routing, message: Message) -> Judged:
+        negotiated = None if call.session is None else call.session.version
+        supported = _versions(call, connect)
+        judged = headers.agree(routing, message, negotiated=negotiated, supported=supported)
+        call.version = judged.version
+        return judged
 
     async def _answer(
         self,
@@ -151,99 +165,173 @@ class Pipeline:
         routing: Routing,
         connect: Judgement,
     ) -> Reaction:
-        if judged.method is None:
-            raise WireError(Fault.UNASKED_RESPONSE, id=message.id)
-        question = question_of(judged.method, message, call.server_name, self.verbatim)
+        server, row = call.server, judged.method
+        if server is None or row is None or not connect.decision.allowed:
+            return await self._denied(call, connect)
+        opened = self.opening.message(call, judged, message)
+        question = question_of(row, message, call.server_name, self.verbatim, opened.origin)
         judgement = await self.judge.judge(call, question, connect, message.id)
-        if judged.is_modern and judgement.decision.allowed and call.server is not None:
-            check_mirrored(call.server, question, routing, message.id)
-        decision_id = await self._record(call, judgement)
-        if call.server is None or not judgement.decision.allowed:
-            return self._refused(call, self._refusal(call, judgement, decision_id))
-        return await self._passed(call, message, judged, question, routing, decision_id)
-
-    async def _passed(
-        self,
-        call: Call,
-        message: Request | Notification,
-        judged: Judged,
-        question: Question,
-        routing: Routing,
-        decision_id: str,
-    ) -> Reaction:
-        may_log = await self.judge.may_log(call, message)
-        return await self.exchange.pass_on(
-            call, message, judged, question, routing.session, decision_id, may_log=may_log
+        if not judgement.decision.allowed:
+            return await self._denied(call, judgement, row)
+        if judged.is_modern:
+            check_mirrored(server, question, routing, message.id)
+        outgoing = await self.outbound.prepared(call, judged, opened.message)
+        decision_id = await self.recording.decided(call, judgement)
+        if isinstance(outgoing, Notification):
+            return await self.exchange.tell(call, server, judged, outgoing, decision_id)
+        listening = None
+        if row.judgment is Judgment.LISTEN:
+            listening = await self._listening(call, connect, outgoing)
+            outgoing = outgoing.with_params(
+                {**(outgoing.params or {}), "notifications": listening.filter()}
+            )
+        origin = opened.origin or _origin(judgement)
+        asked = Asked(
+            call,
+            judged,
+            question,
+            outgoing.id,
+            decision_id,
+            message.params or {},
+            origin,
+            listening,
         )
+        return await self.exchange.ask(asked, outgoing)
 
-    async def _decoded(self, incoming: Incoming, call: Call) -> Request | Notification:
+    async def _listening(self, call: Call, connect: Judgement, request: Request) -> Listening:
+        wanted = (request.params or {})["notifications"]
+        return await self.subscribing.allowed(call, connect, request.id, wanted)
+
+    async def _respond(
+        self, call: Call, judged: Judged, response: Response, connect: Judgement
+    ) -> Reaction:
+        """Pass on what the client answers to a question of the upstream's."""
+        if call.server is None or not connect.decision.allowed:
+            return await self._denied(call, connect)
+        ask = self.opening.asked(call, response)
+        row = find(Party.SERVER, ask.method, judged.version)
+        if row is None:
+            raise WireError(Fault.UNASKED_RESPONSE, id=response.id)
+        call.method = ask.method
+        judgement = connect
+        if row.judgment is not Judgment.NONE:
+            judgement = await self.judge.on_server(call, ASKS.get(row.judgment, "sample"))
+        if not judgement.decision.allowed:
+            return await self._denied(call, judgement)
+        decision_id = await self.recording.decided(call, judgement)
+        result = response.result
+        if result is not None and "_meta" in result:
+            result = result | {"_meta": self.opening.related(call, result["_meta"])}
+        outgoing = Response(ask.id, result, response.error)
+        return await self.exchange.respond(call, call.server, judged, outgoing, decision_id)
+
+    async def _listen(self, incoming: Incoming, call: Call) -> Reaction:
+        connect = await self.judge.connect(call)
+        routing = headers.check_stream(incoming.headers)
+        if routing.version in MODERN_VERSIONS:
+            return await self._not_offered(call)
+        server = call.server
+        if server is None or not connect.decision.allowed:
+            return await self._denied(call, connect)
+        judged = self._in_session(call, connect, routing)
+        if not self.admissions.may_stream(call.actor):
+            return await self._too_fast(call, Admission.REFUSED)
+        resumed, last_event = None, None
+        if routing.last_event is not None:
+            last_event, content = self.opening.event(call, routing.last_event)
+            resumed = self._resumed(call, judged, content)
+        decision_id = await self.recording.decided(call, connect)
+        return await self.exchange.listen(call, server, judged, resumed, last_event, decision_id)
+
+    async def _end_session(self, incoming: Incoming, call: Call) -> Reaction:
+        connect = await self.judge.connect(call)
+        routing = headers.check_delete(incoming.headers)
+        if routing.version in MODERN_VERSIONS:
+            return await self._not_offered(call)
+        if call.server is None or not connect.decision.allowed:
+            return await self._denied(call, connect)
+        self._in_session(call, connect, routing)
+        if call.session is None:
+            raise WireError(Fault.NO_VERSION)
+        decision_id = await self.recording.decided(call, connect)
+        return await self.exchange.end_session(call, call.server, decision_id)
+
+    def _in_session(self, call: Call, connect: Judgement, routing: Routing) -> Judged:
+        """Return the version of a request without a body. Raises `WireError`."""
+        call.session = self.opening.session(call, routing.session)
+        call.version = headers.legacy_version(
+            routing,
+            negotiated=None if call.session is None else call.session.version,
+            supported=_versions(call, connect),
+        )
+        return Judged(call.version, None)
+
+    def _resumed(self, call: Call, judged: Judged, content: Resumption | None) -> Asked | None:
+        """Return the request whose stream is taken up again, as far as it is known."""
+        if content is None:
+            return None
+        row = find(Party.CLIENT, content.method, judged.version)
+        if row is None:
+            raise UnknownHandleError(Kind.EVENT)
+        question = Question(CONNECT, call.entity, content.subject)
+        params = {"_meta": {"progressToken": content.token}}
+        own = Judged(judged.version, row)
+        return Asked(call, own, question, content.id, content.decision_id, params)
+
+    async def _decoded(self, incoming: Incoming, call: Call) -> Message:
         try:
             body = await incoming.body()
         except BodyError:
-            await self._record(call, self._denial(call, Reason.MALFORMED))
+            await self.recording.decided(call, denial(call, Reason.MALFORMED))
             raise
         message = await self._read(body)
-        if not isinstance(message, Request | Notification):
-            raise WireError(Fault.UNASKED_RESPONSE, id=message.id)
-        call.id, call.method = message.id, message.method
+        call.id = message.id
+        if not isinstance(message, Response):
+            call.method = message.method
         return message
 
     async def _read(self, body: bytes) -> Message:
         if len(body) <= LARGE_BODY:
-            return jsonrpc.decode(body, limit=self.most_body)
+            return jsonrpc.decode(body, limit=self.most_body, responses=True)
         # Strict decoding of a large body takes long enough to keep others waiting.
-        return await asyncio.to_thread(jsonrpc.decode, body, limit=self.most_body)
+        return await asyncio.to_thread(jsonrpc.decode, body, limit=self.most_body, responses=True)
 
-    async def _record(self, call: Call, judgement: Judgement) -> str:
-        question, decision = judgement.question, judgement.decision
-        subject = Subject(
-            principal=call.principal,
-            server=call.server_name,
-            method=call.method,
-            action=question.action,
-            resource=question.resource,
-            now=call.now,
-            facts=call.facts + judgement.facts,
-            tests=judgement.tests,
-            outcomes=judgement.outcomes,
-            arguments=question.arguments,
-        )
-        words = call.grounds.bundle.program.words
-        decision_id = await self.audit.decided(subject, decision, words)
-        if call.span is not None:
-            call.span.decided(decision_id, decision.verdict.value)
-            if decision.allowed and question.resource.type in ("Tool", "Prompt"):
-                call.span.about(question.subject)
-        actor, seconds = call.actor, self.clocks.monotonic() - call.started
-        self.observer.decided(
-            decision_id, actor, question.action, question.resource, decision, seconds
-        )
-        return decision_id
-
-    def _denial(self, call: Call, reason: Reason) -> Judgement:
-        """Return the judgement on a call that never came to a question."""
-        bundle, facts = call.grounds.bundle, call.grounds.facts
-        decision = Decision(Verdict.DENY, reason, bundle.version, facts.version)
-        return Judgement(Question(CONNECT, call.entity), decision)
+    async def _not_offered(self, call: Call) -> Answer:
+        await self.recording.decided(call, denial(call, Reason.UNKNOWN_METHOD))
+        return self._refused(call, errors.POST_ONLY)
 
     async def _malformed(self, call: Call, fault: WireError) -> Answer:
         is_unknown = fault.fault is Fault.UNKNOWN_METHOD
         reason = Reason.UNKNOWN_METHOD if is_unknown else Reason.MALFORMED
         try:
-            await self._record(call, self._denial(call, reason))
+            await self.recording.decided(call, denial(call, reason))
         except UnrecordedError:
             return self._refused(call, errors.CANNOT_RECORD)
-        self._ended(call, str(fault.code))
+        self.recording.measured(call, str(fault.code))
         return Answer(fault.status, fault.encode())
+
+    async def _unknown(self, call: Call, unknown: UnknownHandleError) -> Answer:
+        """Answer alike what was never given to anybody and what was given to somebody else."""
+        try:
+            await self.recording.decided(call, denial(call, Reason.NOT_VISIBLE))
+        except UnrecordedError:
+            return self._refused(call, errors.CANNOT_RECORD)
+        return self._refused(call, errors.unknown_handle(unknown.kind))
 
     async def _too_fast(self, call: Call, admission: Admission) -> Answer:
         # One record a second tells of all refusals in it: a caller must not fill the disk.
         if admission is Admission.REFUSED:
-            await self._record(call, self._denial(call, Reason.RATE_LIMITED))
+            await self.recording.decided(call, denial(call, Reason.RATE_LIMITED))
         return self._refused(call, errors.CALLED_TOO_FAST)
 
-    def _refusal(self, call: Call, judgement: Judgement, decision_id: str) -> Refusal:
-        """Return what a caller is told whose question was not answered with yes."""
+    async def _denied(self, call: Call, judgement: Judgement, row: Method | None = None) -> Answer:
+        """Record and answer a question that was not answered with yes."""
+        decision_id = await self.recording.decided(call, judgement)
+        return self._refused(call, self._refusal(call, judgement, decision_id, row))
+
+    def _refusal(
+        self, call: Call, judgement: Judgement, decision_id: str, row: Method | None
+    ) -> Refusal:
         question, decision = judgement.question, judgement.decision
         if decision.verdict is Verdict.UNDECIDED:
             return errors.CANNOT_DECIDE
@@ -251,6 +339,8 @@ class Pipeline:
             return errors.UNKNOWN_SERVER
         if decision.reason is not Reason.NOT_VISIBLE:
             return errors.denied(decision.reason.value, decision_id, self.support_contact)
+        if row is not None and row.judgment is Judgment.TASK:
+            return errors.unknown_handle(Kind.TASK)
         kind = KINDS[question.resource.type]
         if kind == "resource":
             is_modern = call.version in MODERN_VERSIONS
@@ -258,19 +348,16 @@ class Pipeline:
         return errors.unknown_item(kind, question.subject)
 
     def _refused(self, call: Call, refusal: Refusal) -> Answer:
-        self._ended(call, str(refusal.code))
+        self.recording.measured(call, str(refusal.code))
         return Answer(refusal.status, refusal.encode(call.id), refusal.headers)
 
-    def _ended(self, call: Call, error: str) -> None:
-        seconds = self.clocks.monotonic() - call.started
-        self.observer.ended(call.server_name, call.method, call.version, seconds, error)
 
-
-def _session(routing: Routing) -> tuple[str, str]:
-    """Return version and id of the session that a DELETE names. Raises `WireError`."""
-    if routing.session is None or routing.version not in LEGACY_VERSIONS:
-        raise WireError(Fault.NO_VERSION)
-    return routing.version, routing.session
+def _origin(judgement: Judgement) -> Origin | None:
+    """Return what a task that comes of a call has to remember of it."""
+    question, tests = judgement.question, judgement.tests
+    if question.resource.type != "Tool" or tests is None:
+        return None
+    return Origin(question.subject, tuple(tests.wanted(judgement.outcomes)))
 
 
 def _trace(message: Request | Notification, incoming: Incoming) -> TraceContext:

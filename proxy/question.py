@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from policies.model import Entity
+from policies.model import Entity, Fact
 from proxy.wire import names, uris
 from proxy.wire.jsonrpc import Message
 from proxy.wire.methods import Judgment, Method
@@ -21,14 +21,26 @@ USES: Final = {"Tool": "call", "Prompt": "get", "Document": "read"}
 
 KINDS: Final = {"Tool": "tool", "Prompt": "prompt", "Document": "resource"}
 
-# These are about the server as a whole; the next release carries the other judgments.
+SUBSCRIBE: Final = "subscribe"
+
+# What an upstream may ask of a client, and what its clients answer or tell about that.
+ASKS: Final = {
+    Judgment.SAMPLE: "sample",
+    Judgment.ELICIT: "elicit",
+    Judgment.LIST_ROOTS: "list_roots",
+}
+
+# These are about the server as a whole.
 _ON_SERVER: Final = {
     Judgment.NONE: CONNECT,
     Judgment.CONNECT: CONNECT,
     Judgment.FILTER_LIST: CONNECT,
     Judgment.IN_FLIGHT: CONNECT,
-    Judgment.LIST_ROOTS: CONNECT,
+    Judgment.LISTEN: CONNECT,
+    Judgment.TASK_LIST: CONNECT,
     Judgment.LOG_LEVEL: SET_LOG_LEVEL,
+    Judgment.OWN_TASK: "sample",
+    **ASKS,
 }
 
 _NO_ARGUMENTS: Final[Mapping[str, Any]] = {}
@@ -39,7 +51,8 @@ class Question:
     """What a message asks to do, and with what.
 
     `subject` is the name or URI as the client wrote it, empty where the server itself is meant.
-    `nameable` is false for what no policy can speak of: it is unknown to everybody.
+    `nameable` is false for what no policy can speak of: it is unknown to everybody. `facts` are
+    what held of the arguments of an earlier call that this one goes on with.
     """
 
     action: str
@@ -47,15 +60,29 @@ class Question:
     subject: str = ""
     arguments: Mapping[str, Any] | None = None
     nameable: bool = True
+    facts: tuple[Fact, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The call that began a task: its tool, and the facts of its arguments that rules asked for."""
+
+    tool: str
+    facts: tuple[Fact, ...] = ()
 
 
 def question_of(
-    row: Method, message: Message, server: str, verbatim: frozenset[str] = frozenset()
+    row: Method,
+    message: Message,
+    server: str,
+    verbatim: frozenset[str] = frozenset(),
+    origin: Origin | None = None,
 ) -> Question:
     """Return the question that *message*, of the kind *row*, puts.
 
-    *verbatim* are irregular names that the operator accepts. Raises `WireError` for a method that
-    nothing here can judge, as for one that does not exist.
+    *verbatim* are irregular names that the operator accepts; *origin* is that of the task that the
+    message is about. Raises `WireError` for a method that nothing here can judge, as for one that
+    does not exist.
     """
     params = getattr(message, "params", None) or {}
     action = _ON_SERVER.get(row.judgment)
@@ -67,7 +94,11 @@ def question_of(
         case Judgment.GET_PROMPT:
             return _item("Prompt", "get", server, params["name"], params, verbatim)
         case Judgment.READ_DOCUMENT:
-            return _document("read", server, params["uri"])
+            return document_question("read", server, params["uri"])
+        case Judgment.SUBSCRIBE:
+            return document_question(SUBSCRIBE, server, params["uri"])
+        case Judgment.TASK if origin is not None:
+            return going_on(server, origin, verbatim)
         case Judgment.COMPLETE:
             return _completed(message, server, params["ref"], verbatim)
     raise WireError(Fault.UNKNOWN_METHOD, id=message.id)
@@ -100,11 +131,18 @@ def _item(
     return Question(action, resource, name, arguments)
 
 
-def _document(action: str, server: str, uri: str) -> Question:
+def document_question(action: str, server: str, uri: str) -> Question:
+    """Return the question whether *action* may be done on the document *uri* of *server*."""
     try:
         return Question(action, uris.document(server, uri), uri)
     except UnnameableError:
         return _unnameable("Document", action, server, uri)
+
+
+def going_on(server: str, origin: Origin, verbatim: frozenset[str] = frozenset()) -> Question:
+    """Return the question whether the call that began a task would be allowed now."""
+    question = _item("Tool", "call", server, origin.tool, _NO_ARGUMENTS, verbatim)
+    return replace(question, arguments=None, facts=origin.facts)
 
 
 def _completed(

@@ -1,4 +1,4 @@
-"""The way back: an upstream's answer, understood, fitted to the caller and written anew.
+"""The way back: what an upstream says, understood, fitted to the caller and written anew.
 
 Nothing passes that was not parsed. A message that nobody asked for is dropped and counted; one that
 cannot be read ends the exchange, because what it hides cannot be known.
@@ -13,19 +13,24 @@ from typing import Any, Final
 
 from policies.pdp import UndecidedError
 from proxy import errors
+from proxy.asked import Asked
+from proxy.asking import Asking, InputRefusedError
+from proxy.audit import UnrecordedError
 from proxy.call import Call
 from proxy.errors import RESOURCE_NOT_FOUND, Refusal
+from proxy.introduction import UnusableResultError
+from proxy.listening import SUBSCRIPTION_KEY
 from proxy.listing import UnlistableError
-from proxy.question import Question
-from proxy.results import Results, UnusableResultError
+from proxy.news import News
+from proxy.results import Results
 from proxy.upstream.answers import Answer as UpstreamAnswer
 from proxy.upstream.answers import Stream
 from proxy.upstream.failures import Kind, UpstreamError, hostile
+from proxy.way import Way
 from proxy.wire import sse
-from proxy.wire.headers import Judged
-from proxy.wire.jsonrpc import Id, Message, Notification, Response, decode_upstream
+from proxy.wire.jsonrpc import Id, Message, Notification, Request, Response, decode_upstream
 from proxy.wire.methods import Judgment, Party, find
-from proxy.wire.refusals import INVALID_PARAMS, WireError
+from proxy.wire.refusals import INVALID_PARAMS, METHOD_NOT_FOUND, WireError
 
 MOST_ANSWER: Final = 4 * 1024 * 1024
 """Bytes of one message of an upstream."""
@@ -39,9 +44,11 @@ RESPONSE: Final = "response"
 TOOL_ERROR: Final = "tool_error"
 """What a call failed with whose tool says itself, in a result, that it failed."""
 
+ASKED: Final = "asked"
+"""The status of what an upstream asked of a client, once it is on its way there."""
+
 _OK: Final = 200
 _REFUSED_US: Final = frozenset({401, 403, 407})
-_TOLD: Final = frozenset({Judgment.IN_FLIGHT, Judgment.LOG_LEVEL})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,40 +57,44 @@ class Reply:
 
     `error` is what the call failed with, in whatever form the upstream said so: a JSON-RPC code, or
     `TOOL_ERROR`; empty if it went well. `detail` is for the log: what was wrong with an answer that
-    could not be passed on.
+    could not be passed on. `version` is the one that was agreed on, where a session begins.
     """
 
     status: int
     body: bytes
     error: str
     detail: str = ""
+    version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A request that was forwarded, and what was understood of it."""
+class Reports:
+    """Who is told what becomes of messages that do not reach a client.
 
-    call: Call
-    judged: Judged
-    question: Question
-    id: Id
-
-
-class Relay:
-    """Passes answers on.
-
-    *on_dropped* is told of each message that nobody asked for: the server, and its method or
-    `RESPONSE`.
+    `dropped` is told of each that nobody asked for: the server, and its method or `RESPONSE`;
+    `refused` of each request of an upstream that gets an error for an answer: of which call.
     """
 
-    def __init__(self, results: Results, on_dropped: Callable[[str, str], None]) -> None:
-        self._results = results
-        self._on_dropped = on_dropped
+    dropped: Callable[[str, str], None]
+    refused: Callable[[Call, Response], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """Passes on what upstreams say. *renewed* returns a call on the grounds of this moment."""
+
+    results: Results
+    news: News
+    asking: Asking
+    renewed: Callable[[Call], Call]
+    reports: Reports
 
     async def whole(self, asked: Asked, answer: UpstreamAnswer) -> Reply:
         """Return the reply that the whole *answer* makes."""
         if answer.status in _REFUSED_US:
             return unusable(asked, "it refused the credential of the gateway")
+        if answer.status == errors.SESSION_OVER.status and asked.call.session is not None:
+            return failed(asked, errors.SESSION_OVER)
         if answer.media_type != "application/json":
             return unusable(asked, "the answer is not JSON")
         try:
@@ -95,75 +106,133 @@ class Relay:
             return unusable(asked, "the answer is to something else")
         return await self._reply(asked, response, answer.status)
 
-    async def events(
-        self, asked: Asked, stream: Stream
-    ) -> AsyncGenerator[tuple[bytes, Reply | None]]:
-        """Yield the blocks of the event stream that *stream* makes, the last one with its reply.
+    async def events(self, way: Way, stream: Stream) -> AsyncGenerator[tuple[bytes, Reply | None]]:
+        """Yield the blocks of the event stream that *stream* makes, that of an answer with it.
 
-        It ends with the answer to the request, whatever the upstream had to add.
+        A stream that is the request's own ends with the answer, whatever the upstream had to add.
         """
         parser = sse.Parser()
+        end: Reply | None = None
         try:
             async for chunk in stream:
+                while way.outlet.waiting:
+                    yield way.outlet.waiting.popleft(), None
+                if way.outlet.is_over:
+                    break
                 for event in parser.feed(chunk):
-                    found = await self._event(asked, event)
-                    if isinstance(found, Reply):
-                        yield sse.emit(found.body), found
+                    block, reply = await self._event(way, event)
+                    if block is not None:
+                        yield block, reply
+                    if reply is not None and way.is_own:
                         return
-                    if found is not None:
-                        yield found, None
-            lost = unusable(asked, "the stream ended without an answer")
+            end = _ended(way)
         except sse.StreamError as error:
-            lost = unusable(asked, f"the stream was refused: {error}")
+            end = _broken(way, f"the stream was refused: {error}")
         except UpstreamError as error:
-            lost = failed(asked, refusal_of(error), error.detail)
+            end = _cut(way, error)
         finally:
             stream.close()
-        yield sse.emit(lost.body), lost
+        if end is not None:
+            yield sse.emit(end.body), end
 
-    async def _event(self, asked: Asked, event: sse.Event) -> Reply | bytes | None:
-        if event.data is None or event.data == b"":
-            return None  # for resuming, which is not offered
+    async def _event(self, way: Way, event: sse.Event) -> tuple[bytes | None, Reply | None]:
         if event.type != "message":
-            return unusable(asked, "an event is no message")
+            return _refused(way, "an event is no message")
+        if not event.data:
+            return self._sign(way, event), None
         try:
             message = await _decoded(event.data)
         except WireError as error:
-            return unusable(asked, f"an event was refused: {error}")
+            return _refused(way, f"an event was refused: {error}")
+        if isinstance(message, Response):
+            return await self._response(way, event, message)
+        call = self.renewed(way.call)
+        passed: Message | None
         if isinstance(message, Notification):
-            return self._notification(asked, message)
-        response = _matching(message, asked.id)
-        if response is None:
-            self._drop(asked, message)
-            return None
-        return await self._reply(asked, response, _OK)
+            passed = await self.news.passed(way, call, message)
+        else:
+            passed = await self._request(way, call, message)
+        if passed is None:
+            self.reports.dropped(call.server_name, message.method)
+            return None, None
+        return self._block(way, event, passed.encode()), None
 
-    def _notification(self, asked: Asked, message: Notification) -> bytes | None:
-        row = find(Party.SERVER, message.method, asked.judged.version)
-        if row is None or row.judgment not in _TOLD:
-            self._drop(asked, message)
-            return None
-        return sse.emit(message.encode())
+    async def _response(
+        self, way: Way, event: sse.Event, response: Response
+    ) -> tuple[bytes | None, Reply | None]:
+        asked = way.asked
+        matching = None if asked is None else _matching(response, asked.id)
+        if asked is None or matching is None:
+            self.reports.dropped(way.call.server_name, RESPONSE)
+            return None, None
+        reply = await self._reply(asked, matching, _OK)
+        return self._block(way, event, reply.body), reply
 
-    def _drop(self, asked: Asked, message: Message) -> None:
-        what = RESPONSE if isinstance(message, Response) else message.method
-        self._on_dropped(asked.call.server_name, what)
+    async def _request(self, way: Way, call: Call, request: Request) -> Request | None:
+        """Return what an upstream asks of the client, once that is allowed and recorded."""
+        row = find(Party.SERVER, request.method, way.judged.version)
+        if row is None:
+            if not way.judged.is_modern:
+                self._refuse(call, request, METHOD_NOT_FOUND, "The method is not known here.")
+            return None
+        try:
+            allowed = None
+            if row.judgment is not Judgment.NONE:
+                allowed = await self.asking.allows(call, row, request)
+                if allowed is None:
+                    self._refuse(call, request, errors.DENIED, "The policy does not allow this.")
+                    return None
+        except UnrecordedError:
+            self._refuse(call, request, errors.UNRECORDED, errors.CANNOT_RECORD.message)
+            return None
+        handle = way.asked_id(request.id, request.method)
+        if handle is None:
+            self._refuse(call, request, INVALID_PARAMS, "The id is too long.")
+            return None
+        if allowed is not None:
+            self.asking.recording.outcome(call, allowed, ASKED)
+        params = request.params
+        if params is not None and "_meta" in params:
+            meta = await self.news.tasks.related(call, params["_meta"])
+            params = {**params, "_meta": meta}
+        return Request(handle, request.method, params)
+
+    def _refuse(self, call: Call, request: Request, code: int, message: str) -> None:
+        error = {"code": code, "message": message}
+        self.reports.refused(call, Response(request.id, error=error))
+
+    def _sign(self, way: Way, event: sse.Event) -> bytes | None:
+        """Return what says where to go on, and when, without saying anything else."""
+        if way.judged.is_modern:
+            return None
+        id_ = way.event_id(event.id)
+        if id_ is None and event.retry is None:
+            return None
+        return sse.emit(event.data, id=id_, retry=event.retry)
+
+    def _block(self, way: Way, event: sse.Event, data: bytes) -> bytes:
+        retry = None if way.judged.is_modern else event.retry
+        return sse.emit(data, id=way.event_id(event.id), retry=retry)
 
     async def _reply(self, asked: Asked, response: Response, status: int) -> Reply:
         if response.error is not None:
             return _error(asked, response, status)
         try:
-            result = await self._results.fitted(
-                asked.call, asked.judged, asked.question, response.result or {}
-            )
+            result = await self.results.fitted(asked, response.result or {})
         except UnlistableError:
             return unusable(asked, "the list cannot be read")
         except UnusableResultError as error:
             return unusable(asked, str(error))
+        except InputRefusedError as error:
+            return failed(asked, errors.denied(error.reason, error.decision_id, None))
         except UndecidedError:
             return failed(asked, errors.CANNOT_DECIDE)
+        except UnrecordedError:
+            return failed(asked, errors.CANNOT_RECORD)
         body = Response(response.id, result).encode()
-        return Reply(_OK, body, TOOL_ERROR if result.get("isError") is True else "")
+        failure = TOOL_ERROR if result.get("isError") is True else ""
+        version = result["protocolVersion"] if asked.method == "initialize" else None
+        return Reply(_OK, body, failure, version=version)
 
 
 async def _decoded(body: bytes) -> Message:
@@ -186,6 +255,44 @@ def unusable(asked: Asked, detail: str) -> Reply:
 def refusal_of(error: UpstreamError) -> Refusal:
     """Return what the caller is told of an upstream that gave no answer."""
     return Refusal(int(error.status), error.rpc_code, error.public)
+
+
+def _ended(way: Way) -> Reply | None:
+    """Return what a client is told whose stream ended, cleanly, before its answer came."""
+    asked = way.asked
+    if asked is None or not way.is_own:
+        return None
+    if way.outlet.is_over:
+        return _over(asked)
+    if way.is_resumable:
+        return None  # the client goes on with a stream of its own
+    return unusable(asked, "the stream ended without an answer")
+
+
+def _over(asked: Asked) -> Reply:
+    if asked.listening is None:
+        return failed(asked, errors.TOKEN_OVER)
+    # What ends well for a listener; a new one needs a new token.
+    result = {"resultType": "complete", "_meta": {SUBSCRIPTION_KEY: asked.id}}
+    return Reply(_OK, Response(asked.id, result).encode(), "")
+
+
+def _broken(way: Way, detail: str) -> Reply | None:
+    return unusable(way.asked, detail) if way.asked is not None and way.is_own else None
+
+
+def _cut(way: Way, error: UpstreamError) -> Reply | None:
+    if way.asked is None or not way.is_own or way.is_resumable:
+        return None
+    return failed(way.asked, refusal_of(error), error.detail)
+
+
+def _refused(way: Way, detail: str) -> tuple[bytes, Reply]:
+    """Return what takes the place of something that cannot be read. Raises `StreamError`."""
+    reply = _broken(way, detail)
+    if reply is None:
+        raise sse.StreamError(detail)
+    return sse.emit(reply.body), reply
 
 
 def _matching(message: Message, id_: Id) -> Response | None:

@@ -2,143 +2,224 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
-from policies.model import Entity, Fact
+from policies.model import Entity
 from policies.pdp import DecisionPoint
+from proxy.asked import Asked
 from proxy.call import Call
+from proxy.identity.handles import Handles, Kind
+from proxy.introduction import TASKS_EXTENSION, UnusableResultError, introduction
 from proxy.listing import (
     Recognised,
+    UnlistableError,
     filtered,
     identified,
+    next_cursor,
     private,
     type_of,
-    without_other_lists,
 )
-from proxy.question import SET_LOG_LEVEL, USES, Question, document_id
-from proxy.wire.headers import Judged
-from proxy.wire.methods import LEGACY_VERSIONS, VERSIONS, Judgment
+from proxy.question import SET_LOG_LEVEL, Origin, document_id
+from proxy.rounds import Rounds
+from proxy.tasks import ForeignTaskError, Tasks
+from proxy.templates import completed, known_expansions, possible_facts
+from proxy.visibility import visible
+from proxy.wire.methods import Judgment
 from proxy.wire.names import UnnameableError
+from storage.errors import StateError
 
-# What is not in here is not carried: a client must not be told that it could use it.
-_CARRIED: Final = frozenset({"tools", "prompts", "resources", "completions", "logging"})
-
-# Capabilities by which an upstream may ask something of the client: they are withheld.
-_WITHHELD: Final = frozenset({"sampling", "elicitation", "roots", "tasks"})
+_CONTINUED: Final = frozenset({Judgment.CALL_TOOL, Judgment.GET_PROMPT, Judgment.READ_DOCUMENT})
 
 
-class UnusableResultError(Exception):
-    """A result that cannot be passed on. The text is for the log."""
+Fitter = Callable[[Asked, dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
+@dataclass(frozen=True, slots=True)
 class Results:
     """Makes results fit for the one who asked."""
 
-    def __init__(
-        self, point: DecisionPoint, verbatim: frozenset[str], recognised: Recognised
-    ) -> None:
-        self._point = point
-        self._verbatim = verbatim
-        self._recognised = recognised
+    point: DecisionPoint
+    verbatim: frozenset[str]
+    recognised: Recognised
+    handles: Handles
+    rounds: Rounds
+    tasks: Tasks
 
-    async def fitted(
-        self, call: Call, judged: Judged, asked: Question, result: dict[str, Any]
-    ) -> dict[str, Any]:
+    async def fitted(self, asked: Asked, result: dict[str, Any]) -> dict[str, Any]:
         """Return *result*, the answer to *asked*, as the caller may see it.
 
-        Raises `UnusableResultError` and `UnlistableError` for one that cannot be passed on, and
+        Raises `UnusableResultError` and `UnlistableError` for one that cannot be passed on,
+        `InputRefusedError` for one that asks for what it may not, `UnrecordedError`, and
         `UndecidedError` where it could not be judged.
         """
-        row = judged.method
-        if judged.is_modern and result.get("resultType", "complete") != "complete":
-            # Nothing was offered that the upstream might ask for, so there is nothing to continue.
-            raise UnusableResultError("a result asks for something")
+        row = asked.judged.method
         if row is None:
             return result
-        match row.judgment:
-            case Judgment.FILTER_LIST if row.listed is not None:
-                return await self._list(call, judged, row.listed, result)
-            case Judgment.CONNECT:
-                return await self._introduction(call, judged, result)
-            case Judgment.READ_DOCUMENT:
-                return await self._contents(call, judged, asked, result)
-        return result
+        if asked.judged.is_modern and result.get("resultType", "complete") != "complete":
+            return await self._incomplete(asked, row.judgment, result)
+        if "_meta" in result:
+            result = result | {"_meta": await self.tasks.related(asked.call, result["_meta"])}
+        fitter = self._fitters().get(row.judgment)
+        return result if fitter is None else await fitter(asked, result)
 
-    async def _introduction(
-        self, call: Call, judged: Judged, result: dict[str, Any]
+    def _fitters(self) -> Mapping[Judgment, Fitter]:
+        return {
+            Judgment.FILTER_LIST: self._list,
+            Judgment.CONNECT: self._introduction,
+            Judgment.READ_DOCUMENT: self._contents,
+            Judgment.CALL_TOOL: self._called,
+            Judgment.TASK: self._task,
+            Judgment.TASK_LIST: self._task_list,
+            Judgment.COMPLETE: self._completion,
+        }
+
+    async def _incomplete(
+        self, asked: Asked, judgment: Judgment, result: dict[str, Any]
     ) -> dict[str, Any]:
-        result = _introduction(judged, result)
+        """Return a modern *result* that is not the last word. Raises as `fitted` does."""
+        kind = result["resultType"]
+        if kind == "input_required" and judgment in _CONTINUED:
+            return await self.rounds.fitted(asked.call, asked.continuing, result)
+        extensions = asked.capabilities.get("extensions")
+        takes_tasks = type(extensions) is dict and TASKS_EXTENSION in extensions
+        if kind == "task" and judgment is Judgment.CALL_TOOL and takes_tasks:
+            return await self._begun(asked, result)
+        raise UnusableResultError("a result of a kind that was not asked for")
+
+    async def _introduction(self, asked: Asked, result: dict[str, Any]) -> dict[str, Any]:
+        call, result = asked.call, introduction(asked.judged, result)
         if "logging" in result["capabilities"]:
             # Some clients set a level as soon as they may, and give up if they may not.
             request = call.request(SET_LOG_LEVEL, call.entity)
-            if not (await self._point.decide(request, call.grounds)).allowed:
+            if not (await self.point.decide(request, call.grounds)).allowed:
                 del result["capabilities"]["logging"]
         return result
 
-    async def _list(
-        self, call: Call, judged: Judged, listed: str, result: dict[str, Any]
-    ) -> dict[str, Any]:
-        server = call.server
-        if server is None:
+    def _paged(self, asked: Asked, result: dict[str, Any]) -> dict[str, Any]:
+        """Return *result* with a cursor that is the caller's alone, if there is a next page."""
+        cursor = next_cursor(result)
+        if cursor is None:
+            return result
+        about = asked.method.encode()
+        sealed = self.handles.seal(Kind.CURSOR, asked.call.holder, cursor, about)
+        return result | {"nextCursor": sealed}
+
+    async def _list(self, asked: Asked, result: dict[str, Any]) -> dict[str, Any]:
+        call, server, row = asked.call, asked.call.server, asked.judged.method
+        listed = None if row is None else row.listed
+        if server is None or listed is None:
             raise UnusableResultError("not registered")
-        items = identified(result, listed, server, self._verbatim, self._recognised)
-        visible = await self._visible(call, type_of(listed), [entity for entity, _ in items])
-        shown = [item for entity, item in items if entity in visible]
-        return filtered(result, listed, shown, modern=judged.is_modern)
+        items = identified(result, listed, server, self.verbatim, self.recognised)
+        entities = [entity for entity, _ in items]
+        if listed == "resourceTemplates":
+            seen = await self._visible_templates(call, entities)
+        else:
+            seen = await visible(self.point, call, type_of(listed), entities)
+        shown = [item for entity, item in items if entity in seen]
+        return self._paged(asked, filtered(result, listed, shown, modern=asked.judged.is_modern))
 
-    async def _visible(self, call: Call, type_: str, entities: list[Entity]) -> set[Entity]:
-        facts: list[Fact] = []
-        if type_ == "Document":
-            for entity in entities:
-                uri = entity.id.partition("|")[2]
-                facts += call.document_facts(entity, uri)
-        request = call.request(USES[type_], call.entity, tuple(facts))
-        return set(await self._point.visible(request, entities, call.grounds))
+    async def _visible_templates(self, call: Call, templates: list[Entity]) -> set[Entity]:
+        """Return the templates that may stand for a document which the caller may see."""
+        texts = {one: one.id.partition("|")[2] for one in templates}
+        facts = [fact for one in templates for fact in possible_facts(call, one, texts[one])]
+        seen = await visible(self.point, call, "Document", templates, facts)
+        for template in templates:
+            if template in seen or call.server is None:
+                continue
+            documents = known_expansions(call, call.server, texts[template])
+            if documents and await visible(self.point, call, "Document", documents):
+                seen.add(template)
+        return seen
 
-    async def _contents(
-        self, call: Call, judged: Judged, asked: Question, result: dict[str, Any]
-    ) -> dict[str, Any]:
+    async def _contents(self, asked: Asked, result: dict[str, Any]) -> dict[str, Any]:
         """Return what was read, without contents of another document that may not be read."""
         contents = result.get("contents")
         if type(contents) is not list or not all(type(one) is dict for one in contents):
             raise UnusableResultError("the contents cannot be read")
-        result = private(result) if judged.is_modern else result
-        kept = [one for one in contents if await self._is_readable(call, asked, one.get("uri"))]
+        result = private(result) if asked.judged.is_modern else result
+        kept = [one for one in contents if await self._is_readable(asked, one.get("uri"))]
         return result | {"contents": kept}
 
-    async def _is_readable(self, call: Call, asked: Question, uri: object) -> bool:
-        if type(uri) is not str or uri == asked.subject:
-            return uri == asked.subject
+    async def _is_readable(self, asked: Asked, uri: object) -> bool:
+        call = asked.call
+        if type(uri) is not str or uri == asked.question.subject:
+            return uri == asked.question.subject
         try:
             document = document_id(call.server_name, uri)
         except UnnameableError:
             return False
         facts = tuple(call.document_facts(document, uri))
-        decision = await self._point.decide(call.request("read", document, facts), call.grounds)
+        decision = await self.point.decide(call.request("read", document, facts), call.grounds)
         return decision.allowed
 
+    async def _completion(self, asked: Asked, result: dict[str, Any]) -> dict[str, Any]:
+        """Return a completion of a template without values that lead to what may not be seen."""
+        completion = result.get("completion")
+        if asked.question.resource.type != "Document":
+            return result
+        if type(completion) is not dict:
+            raise UnusableResultError("the completion cannot be read")
+        values = completion.get("values")
+        if type(values) is not list or not all(type(one) is str for one in values):
+            raise UnusableResultError("the completion cannot be read")
+        call, text = asked.call, asked.question.subject
+        led = [(one, completed(call.server_name, text, asked.params, one)) for one in values]
+        documents = [document for _, document in led if document is not None]
+        seen = await visible(self.point, call, "Document", documents)
+        kept = [one for one, document in led if document is None or document in seen]
+        # How many there are in all would tell of those that are hidden.
+        told = {name: value for name, value in completion.items() if name != "total"}
+        return result | {"completion": told | {"values": kept}}
 
-def withheld(capabilities: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a client's *capabilities* without those by which an upstream could ask for things."""
-    return {name: value for name, value in capabilities.items() if name not in _WITHHELD}
+    async def _called(self, asked: Asked, result: dict[str, Any]) -> dict[str, Any]:
+        """Return the result of a tool, or the task that it has become."""
+        if asked.judged.is_modern or "task" not in result:
+            return result
+        return result | {"task": await self._begun(asked, result["task"])}
 
+    async def _begun(self, asked: Asked, task: Any) -> dict[str, Any]:  # noqa: ANN401  JSON
+        if type(task) is not dict:
+            raise UnusableResultError("a task cannot be read")
+        origin = asked.origin or Origin(asked.question.subject)
+        is_listed = not asked.judged.is_modern
+        try:
+            handle = await self.tasks.began(asked.call, task, origin, is_listed=is_listed)
+        except ValueError as error:
+            raise UnusableResultError(str(error)) from error
+        except (ForeignTaskError, StateError) as error:
+            raise UnusableResultError(f"whose a task is could not be kept: {error}") from error
+        return task | {"taskId": handle}
 
-def _introduction(judged: Judged, result: dict[str, Any]) -> dict[str, Any]:
-    """Return the answer to `initialize` or `server/discover`, restricted to what is carried."""
-    capabilities = result.get("capabilities")
-    if type(capabilities) is not dict:
-        raise UnusableResultError("the capabilities cannot be read")
-    carried: dict[str, Any] = {
-        name: {} for name, value in capabilities.items() if name in _CARRIED and value is not None
-    }
-    result = without_other_lists(result) | {"capabilities": carried}
-    if not judged.is_modern:
-        if result.get("protocolVersion") not in LEGACY_VERSIONS:
-            raise UnusableResultError("no version of the protocol that is known here")
-        return result
-    versions = result.get("supportedVersions")
-    known = [one for one in versions if one in VERSIONS] if type(versions) is list else []
-    if not known:
-        raise UnusableResultError("no version of the protocol that is known here")
-    return private(result) | {"supportedVersions": known}
+    async def _task(self, asked: Asked, result: dict[str, Any]) -> dict[str, Any]:
+        """Return what is told of a task under the id that its owner knows it by."""
+        if "inputRequests" in result:
+            inputs = await self.rounds.inputs(
+                asked.call, asked.capabilities, result["inputRequests"]
+            )
+            result = result | {"inputRequests": inputs}
+        return result | {"taskId": asked.params["taskId"]} if "taskId" in result else result
+
+    async def _task_list(self, asked: Asked, result: dict[str, Any]) -> dict[str, Any]:
+        """Return a list of tasks without those that are not the caller's."""
+        tasks = result.get("tasks")
+        if type(tasks) is not list or not all(type(one) is dict for one in tasks):
+            raise UnlistableError("tasks")
+        named = [one for one in tasks if type(one.get("taskId")) is str]
+        try:
+            owned = await self.tasks.owned(asked.call, [one["taskId"] for one in named])
+        except StateError as error:
+            raise UnusableResultError("whose the tasks are could not be read") from error
+        own = {
+            task_id: task.handle
+            for task_id, task in owned.items()
+            if await self._is_callable(asked.call, task.origin)
+        }
+        shown = [one | {"taskId": own[one["taskId"]]} for one in named if one["taskId"] in own]
+        return self._paged(asked, result | {"tasks": shown})
+
+    async def _is_callable(self, call: Call, origin: Origin) -> bool:
+        tool = Entity("Tool", f"{call.server_name}__{origin.tool}")
+        request = call.request("call", tool, origin.facts)
+        return (await self.point.decide(request, call.grounds)).allowed

@@ -9,7 +9,7 @@ from typing import Any, Final
 import orjson
 
 from policies.model import Reason
-from proxy.errors import Refusal
+from proxy.errors import UNAUTHORIZED, Refusal
 from proxy.exchange import Reaction
 from proxy.identity.endpoints import Endpoints
 from proxy.identity.principal import Principal
@@ -19,11 +19,8 @@ from proxy.listener.answers import Answer
 from proxy.listener.incoming import Incoming
 from proxy.observer import Observer
 from proxy.pipeline import Pipeline
-from proxy.wire.headers import check_stream
 from proxy.wire.names import UnnameableError, check_server
-from proxy.wire.refusals import INVALID_REQUEST, WireError
-
-UNAUTHORIZED: Final = 40101
+from proxy.wire.refusals import INVALID_REQUEST
 
 _SERVER: Final = re.compile(r"/servers/([A-Za-z0-9_-]{1,128})/mcp")
 _METADATA: Final = "/.well-known/oauth-protected-resource"
@@ -32,11 +29,10 @@ _JWKS: Final = "/.well-known/jwks.json"
 _NOTHING_HERE: Final = Answer(
     404, Refusal(404, 40401, "There is nothing at this URL; check its spelling.").encode(None)
 )
-_POST_OR_DELETE: Final = ((b"Allow", b"POST, DELETE"),)
-_NO_STREAM: Final = Answer(
+_NO_SUCH_VERB: Final = Answer(
     405,
-    Refusal(405, INVALID_REQUEST, "There is no stream here; send a POST.").encode(None),
-    _POST_OR_DELETE,
+    Refusal(405, INVALID_REQUEST, "Send a POST, a GET or a DELETE.").encode(None),
+    ((b"Allow", b"POST, GET, DELETE"),),
 )
 _ONLY_GET: Final = Answer(
     405, Refusal(405, INVALID_REQUEST, "Send a GET.").encode(None), ((b"Allow", b"GET"),)
@@ -81,10 +77,13 @@ class DataPlane:
         match incoming.method:
             case "POST":
                 return await pipeline.serve(incoming, principal, name)
+            case "GET":
+                return await pipeline.listen(incoming, principal, name)
             case "DELETE":
                 return await pipeline.end_session(incoming, principal, name)
-        answer = _without_stream(incoming)
-        return await pipeline.turn_away(incoming, principal, name, answer, Reason.UNKNOWN_METHOD)
+        return await pipeline.turn_away(
+            incoming, principal, name, _NO_SUCH_VERB, Reason.UNKNOWN_METHOD
+        )
 
     def _identified(self, incoming: Incoming) -> Principal:
         try:
@@ -125,11 +124,3 @@ def _is_server(name: str) -> bool:
     except UnnameableError:
         return False
     return True
-
-
-def _without_stream(incoming: Incoming) -> Answer:
-    try:
-        check_stream(incoming.headers)
-    except WireError as fault:
-        return Answer(fault.status, fault.encode())
-    return _NO_STREAM

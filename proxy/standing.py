@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from policies.bundle import Bundle
@@ -29,6 +29,8 @@ class Standing:
         """Use `opened` instead."""
         self._grounds = grounds
         self._ledger = ledger
+        self.on_change: Callable[[], None] = lambda: None
+        """Called after each change of `grounds`."""
         self._changing = asyncio.Lock()
         self._offered: dict[str, tuple[Definition, ...]] = {}
         self._stated: dict[str, set[Fact]] = {}
@@ -78,7 +80,7 @@ class Standing:
         async with self._changing:
             next_globs = self._grounds.with_bundle(bundle, self._grounds.facts).globs
             await self._match(self._offered, next_globs | self._globs)
-            self._grounds = self._grounds.with_bundle(bundle, self._grounds.facts)
+            self._judge_by(self._grounds.with_bundle(bundle, self._grounds.facts))
             await self._match(self._offered, next_globs)
 
     async def _apply(self, change: Change) -> Applied:
@@ -87,8 +89,12 @@ class Standing:
             facts = self._grounds.facts.changed(
                 change.origin, add=applied.added, remove=applied.removed
             )
-            self._grounds = self._grounds.with_facts(facts.numbered(applied.version))
+            self._judge_by(self._grounds.with_facts(facts.numbered(applied.version)))
         return applied
+
+    def _judge_by(self, grounds: Grounds) -> None:
+        self._grounds = grounds
+        self.on_change()
 
     async def _match(self, servers: Iterable[str], globs: frozenset[str]) -> None:
         """Bring the registry's facts of *servers* in step with what is offered and with *globs*."""

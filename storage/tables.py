@@ -122,3 +122,16 @@ class DefinitionRow(State, table=True):
     first_seen_at: float
     last_seen_at: float
     changed_at: float
+
+
+class TaskRow(State, table=True):
+    """A task that a server runs, by the server's own id for it, and who began it."""
+
+    __tablename__ = "tasks"
+    __table_args__ = (Index("tasks_ended", "expires_at"),)
+
+    server: str = Field(primary_key=True)
+    task_id: str = Field(primary_key=True)
+    owner: str
+    origin: str = Field(sa_type=Text)
+    expires_at: float

@@ -78,6 +78,18 @@ class UnknownTokenError(ApiError):
     public = "No token with this id was issued here; list the tokens to find it."
 
 
+class UnknownServerError(ApiError):
+    status = 404
+    code = "unknown-server"
+    public = "No server has this name; check its spelling against the settings."
+
+
+class UnknownDefinitionError(ApiError):
+    status = 404
+    code = "unknown-definition"
+    public = "No server was ever seen to offer this; list the definitions to find what is offered."
+
+
 class WrongMethodError(ApiError):
     status = 405
     code = "wrong-method"
@@ -91,6 +103,12 @@ class AlreadyInitialisedError(ApiError):
         "The gateway has its administrator, and no bootstrap secret waits. Whoever lost the token "
         "begins again with northgate admin recover, on the gateway's machine."
     )
+
+
+class ChangedDefinitionError(ApiError):
+    status = 409
+    code = "definition-changed"
+    public = "The server no longer offers what was reviewed; review what it offers now."
 
 
 class WrongMediaError(ApiError):

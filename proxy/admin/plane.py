@@ -11,6 +11,7 @@ from typing import Any, Final
 from policies.pdp import DecisionPoint
 from proxy.admin import errors
 from proxy.admin.authority import Authority
+from proxy.admin.definitions import Definitions
 from proxy.admin.errors import ApiError, NotRecordedError
 from proxy.admin.health import Health
 from proxy.admin.init import Init
@@ -19,6 +20,7 @@ from proxy.admin.issuing import Issuing
 from proxy.admin.routes import Access, Route, Table, Visit
 from proxy.admin.tokens import Terms, Tokens
 from proxy.audit import Audit, UnrecordedError
+from proxy.catalogues import Catalogues
 from proxy.identity.bootstrap import Bootstrap
 from proxy.identity.keyring import Plane
 from proxy.identity.refusal import RefusedError
@@ -66,6 +68,7 @@ class ControlPlane:
     clocks: Clocks
     metrics: Callable[[], tuple[bytes, str]] | None
     readiness: Callable[[], list[str]]
+    catalogues: Catalogues
     gateway_wide: bool = True
 
     async def serve(self, incoming: Incoming) -> Answer:
@@ -82,6 +85,7 @@ class ControlPlane:
             Health(self.metrics, self.readiness),
             Init(self.bootstrap, self.issuing, terms, self.observer, self.clocks.monotonic),
             Tokens(self._authority, self.issuing, terms, self.revoke),
+            Definitions(self.catalogues, self.audit),
         )
         return Table(route for resource in resources for route in resource.routes())
 

@@ -12,9 +12,11 @@ from typing import Final
 
 from policies.bundle import Bundle
 from proxy.admin.issuing import Issuing
+from proxy.app.data import data_plane
 from proxy.app.parts import (
     CLOCKS,
     Enforcing,
+    Parts,
     State,
     Telling,
     catalogues_of,
@@ -25,7 +27,7 @@ from proxy.app.parts import (
     telling_of,
     token_planes,
 )
-from proxy.app.planes import control_plane, data_plane, listen
+from proxy.app.planes import control_plane, listen
 from proxy.config import Settings
 from proxy.identity.sealing import DamagedError, MasterKeyError, Secret
 from proxy.policyfiles import Follower
@@ -68,7 +70,7 @@ async def running(
         try:
             state = await open_state(stack, settings, ready)
             identity = token_planes(settings, ready)
-            secret = await first_start(settings, ready, state)
+            secret = await first_start(settings, state)
             for tokens in identity:
                 revoked = await state.tokens.revoked(tokens.plane.value, CLOCKS.now())
                 tokens.refuse((one.jti, one.expires_at) for one in revoked)
@@ -81,9 +83,10 @@ async def running(
         await catalogues.recall(servers)
         for server in servers.values():
             catalogues.refresh_soon(server)
-        plane = data_plane(settings, state, telling, enforcing, servers, catalogues, identity[0])
+        parts = Parts(settings, state, telling, enforcing, servers, catalogues)
+        plane, outlets = data_plane(stack, parts, identity[0], ready.master.key_for("handles"))
         ending = asyncio.Event()
-        control = control_plane(settings, ready, state, telling, enforcing, identity, ending)
+        control = control_plane(parts, identity, outlets, ending)
         await _started(settings, ready, telling, enforcing)
         listening = partial(listen, stack, settings, telling)
         admin_address = await listening(settings.admin, settings.admin_url, control.serve)

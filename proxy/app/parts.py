@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -15,7 +16,7 @@ from policies.embedded import EmbeddedPoint
 from policies.model import Entity, Fact
 from policies.pdp import DecisionPoint
 from proxy.audit import Audit, Redaction
-from proxy.catalogues import Catalogues, Reports
+from proxy.catalogues import Catalogues, Pace, Reports
 from proxy.config import Settings
 from proxy.datadir import node_name
 from proxy.identity.bootstrap import Bootstrap
@@ -43,6 +44,7 @@ from storage.engine import open_database
 from storage.facts import Change, FactLedger
 from storage.journal import Journal
 from storage.journal import Limits as JournalLimits
+from storage.tasks import TaskLedger
 from storage.tokens import TokenLedger
 
 CATALOGUE_SECONDS: Final = 20.0
@@ -61,7 +63,9 @@ class State:
     definitions: DefinitionLedger
     tokens: TokenLedger
     standing: Standing
+    tasks: TaskLedger
     journal: Journal
+    bootstrap: Bootstrap
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,18 @@ class Enforcing:
     admissions: Admissions
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What both planes are made of."""
+
+    settings: Settings
+    state: State
+    telling: Telling
+    enforcing: Enforcing
+    servers: Mapping[str, Server]
+    catalogues: Catalogues
+
+
 async def open_state(stack: AsyncExitStack, settings: Settings, ready: Ready) -> State:
     database = await open_database(settings.database.url.reveal().decode())
     stack.push_async_callback(database.close)
@@ -98,7 +114,9 @@ async def open_state(stack: AsyncExitStack, settings: Settings, ready: Ready) ->
         DefinitionLedger(database, CLOCKS.now),
         TokenLedger(database, CLOCKS.now),
         await Standing.opened(ready.bundle, facts, settings.pdp.deadline_ms / 1000),
+        TaskLedger(database, CLOCKS.now),
         journal,
+        Bootstrap(ready.place.bootstrap),
     )
 
 
@@ -120,9 +138,8 @@ def token_planes(settings: Settings, ready: Ready) -> tuple[TokenPlane, TokenPla
     )
 
 
-async def first_start(settings: Settings, ready: Ready, state: State) -> Secret | None:
+async def first_start(settings: Settings, state: State) -> Secret | None:
     """Make the first admin, once, and return the secret that he begins with."""
-    bootstrap = Bootstrap(ready.place.bootstrap)
     if settings.mode == "development":
         await state.standing.change(
             Change((_DEVELOPMENT,), (), "development", "System:gateway", "development mode")
@@ -130,7 +147,7 @@ async def first_start(settings: Settings, ready: Ready, state: State) -> Secret 
     made = await state.standing.change(
         Change((_FIRST_ADMIN,), (), "bootstrap", "System:gateway", "the first admin")
     )
-    return bootstrap.begin() if made.added else None
+    return state.bootstrap.begin() if made.added else None
 
 
 def telling_of(stack: AsyncExitStack, settings: Settings, state: State, events: Events) -> Telling:
@@ -197,7 +214,9 @@ def catalogues_of(
         Reports(telling.reporting.catalogue_taken, telling.reporting.catalogue_failed),
         CLOCKS.monotonic,
         trust=settings.catalogue.trust,
-        refresh_seconds=settings.catalogue.refresh_seconds,
+        pace=Pace(
+            settings.catalogue.refresh_seconds, settings.catalogue.interval_seconds, random.random
+        ),
     )
     stack.push_async_callback(catalogues.close)
     return catalogues

@@ -1,110 +1,40 @@
-"""The two planes and their listeners."""
+"""The control plane, and the listeners of both."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import Final
 
 from proxy.admin.issuing import Issuing
 from proxy.admin.plane import ControlPlane
-from proxy.app.parts import CLOCKS, Enforcing, State, Telling
-from proxy.catalogues import Catalogues
+from proxy.app.parts import CLOCKS, Parts, Telling
 from proxy.config import Settings
 from proxy.config.tree import AdminListener, DataListener
-from proxy.exchange import Exchange
-from proxy.forward import Forwarding
-from proxy.identity.bootstrap import Bootstrap
-from proxy.identity.endpoints import Endpoints
 from proxy.identity.keyring import Plane
 from proxy.identity.planes import TokenPlane
-from proxy.identity.principal import ActorType, Principal
-from proxy.judgement import Judge
 from proxy.listener.limits import Limits as ListenerLimits
 from proxy.listener.listener import Handler, Listener
 from proxy.listener.names import Names
-from proxy.pipeline import Pipeline
-from proxy.relay import Relay
-from proxy.results import Results
-from proxy.server import DataPlane
-from proxy.starting import Ready
-from proxy.upstream.server import Server
+from proxy.outlets import Outlets
 
 _SPARE: Final = 256
 _SPARE_FOR_HEALTH: Final = 200
 """Descriptors left for everything else; probes are still admitted where calls no longer are."""
 
 
-def data_plane(
-    settings: Settings,
-    state: State,
-    telling: Telling,
-    enforcing: Enforcing,
-    servers: Mapping[str, Server],
-    catalogues: Catalogues,
-    tokens: TokenPlane,
-) -> DataPlane:
-    verbatim = frozenset(settings.catalogue.verbatim_names)
-    observer = telling.observer
-    exchange = Exchange(
-        enforcing.audit,
-        Forwarding(settings.limits.call_seconds),
-        Relay(Results(enforcing.point, verbatim, catalogues.recognised), observer.dropped),
-        enforcing.admissions,
-        observer,
-        CLOCKS.monotonic,
-    )
-    pipeline = Pipeline(
-        servers,
-        state.standing,
-        catalogues,
-        Judge(enforcing.point, catalogues.refresh_soon),
-        enforcing.audit,
-        exchange,
-        enforcing.admissions,
-        observer,
-        CLOCKS,
-        telling.traces,
-        settings.limits.body_bytes,
-        verbatim,
-        settings.support_contact,
-    )
-    endpoints = Endpoints(
-        settings.public_url, tokens.verifier, gateway_wide=settings.tokens.gateway_wide
-    )
-    nobody = _nobody(settings) if settings.mode == "development" else None
-    return DataPlane(pipeline, endpoints, tokens.jwks, observer, nobody=nobody)
-
-
-def _nobody(settings: Settings) -> Principal:
-    """Return who calls a gateway in development mode without a token."""
-    return Principal(
-        type=ActorType.CLIENT,
-        id="development",
-        issuer=settings.public_url,
-        subject="client:development",
-        client_id="development",
-        token_id="none",  # noqa: S106  there is none
-        expires_at=2**53,
-        audience=settings.public_url,
-    )
-
-
 def control_plane(
-    settings: Settings,
-    ready: Ready,
-    state: State,
-    telling: Telling,
-    enforcing: Enforcing,
-    identity: tuple[TokenPlane, TokenPlane],
-    ending: asyncio.Event,
+    parts: Parts, identity: tuple[TokenPlane, TokenPlane], outlets: Outlets, ending: asyncio.Event
 ) -> ControlPlane:
+    """Return what serves admins. A token that is revoked ends its *outlets* at once."""
+    settings, state, telling = parts.settings, parts.state, parts.telling
+    enforcing = parts.enforcing
     planes = {tokens.plane: tokens for tokens in identity}
     issuers = {plane: tokens.issuer for plane, tokens in planes.items()}
 
     def revoke(plane: Plane, token_id: str, expires_at: int) -> None:
         planes[plane].refuse([(token_id, expires_at)])
+        outlets.end(token_id)
 
     def readiness() -> list[str]:
         health = state.journal.health
@@ -121,13 +51,14 @@ def control_plane(
         Issuing(issuers, state.tokens, enforcing.audit, telling.events),
         state.tokens,
         revoke,
-        Bootstrap(ready.place.bootstrap),
+        state.bootstrap,
         settings.public_url,
         settings.admin_url,
         settings.tokens.longest_life_seconds,
         CLOCKS,
         telling.metrics.exposition if settings.telemetry.metrics else None,
         readiness,
+        parts.catalogues,
         settings.tokens.gateway_wide,
     )
 

@@ -24,6 +24,7 @@ app = typer.Typer(
 app.add_typer(policy.app, name="policy")
 app.add_typer(record.app, name="record")
 app.add_typer(control.token, name="token")
+app.add_typer(control.definition, name="definition")
 app.add_typer(control.admin, name="admin")
 app.command(name="init-server")(control.init_server)
 

@@ -132,7 +132,16 @@ class CatalogueSettings(Branch):
         "first",
     )
     refresh_seconds: int = setting(
-        "Seconds between two refreshes that unknown names cause.", 10, least=1, most=86_400
+        "Seconds at least between two looks at what a server offers, whatever causes them.",
+        10,
+        least=1,
+        most=86_400,
+    )
+    interval_seconds: int = setting(
+        "Seconds until what a server offers is looked at again without a cause; 0 for never.",
+        300,
+        least=0,
+        most=86_400,
     )
     verbatim_names: tuple[ItemName, ...] = setting(
         "Irregular names of tools and prompts that are accepted as they are.", ()

@@ -152,6 +152,10 @@ class EventStream:
         flow.end()
         return not incoming.ends
 
+    async def abandon(self) -> None:
+        """Close a stream that will not be sent, because nobody is there any more."""
+        await self._close()
+
     def finish(self) -> None:
         """End the stream cleanly, now."""
         if self._task is not None and not self._is_told:

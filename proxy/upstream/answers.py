@@ -57,6 +57,7 @@ class Stream(AsyncIterator[bytes]):
     def end(self, error: UpstreamError | None = None) -> None:
         self._ended = True
         self._error = error
+        self._resume = self._abandon = _nothing  # else this and the exchange hold each other
         self._wake()
 
     def close(self) -> None:
@@ -64,8 +65,9 @@ class Stream(AsyncIterator[bytes]):
         self._chunks.clear()
         self.held = 0
         if not self._ended:
+            abandon = self._abandon
             self.end()
-            self._abandon()
+            abandon()
 
     async def __anext__(self) -> bytes:
         while not self._chunks:
@@ -93,3 +95,7 @@ class Stream(AsyncIterator[bytes]):
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+
+def _nothing() -> None:
+    """Do nothing: the connection has moved on."""

@@ -132,6 +132,7 @@ class Connection(asyncio.Protocol):
         if self._exchange is exchange:
             self._detach()
             self.close()
+            exchange.drop()
 
     def _detach(self) -> None:
         self._exchange = None

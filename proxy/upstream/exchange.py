@@ -123,6 +123,10 @@ class Exchange:
         elif not self.answer.done():
             self.answer.set_exception(error)
 
+    def drop(self) -> None:
+        """Read no further; nobody waits for what would come."""
+        self._parser = None
+
     # What the parser calls, in the order of an answer.
 
     def on_message_begin(self) -> None:

@@ -4,6 +4,9 @@ A pooled connection may serve any principal after any other, because it carries 
 the next: there is no cookie jar, no credential that belongs to a connection, and every request has
 a parser and an answer of its own. What a request says is what the caller gave and `Host`,
 `Content-Length` and `Connection`; redirects are refused; variables that name a proxy are not read.
+
+A stream that may be endless has a connection of its own, for that one request: it is not one of the
+pool's, so that streams, however many, leave calls their connections.
 """
 
 from __future__ import annotations
@@ -13,12 +16,12 @@ import re
 import ssl
 from collections import deque
 from collections.abc import Sequence
-from functools import partial
 from typing import Final
 
-from proxy.upstream.addresses import Resolver, Upstream, locate, resolve
+from proxy.upstream.addresses import Resolver, Upstream, resolve
 from proxy.upstream.answers import Answer
 from proxy.upstream.connection import Connection
+from proxy.upstream.dialling import Dialler
 from proxy.upstream.failures import Kind, UpstreamError, not_reached, timed_out
 from proxy.upstream.limits import Limits
 
@@ -50,19 +53,20 @@ class Pool:
 
         Raises `ValueError` for a context that does not check certificates and names.
         """
-        self._upstream = upstream
         self._limits = limits or Limits()
-        self._resolver = resolver
-        self._context = _strict(context) if upstream.secure else None
+        self._endless_limits = self._limits.of_endless()
+        self._dialler = Dialler(upstream, resolver=resolver, context=context)
         rest = (
             f"{upstream.target} HTTP/1.1\r\nHost: {upstream.authority}\r\n"
             "Connection: keep-alive\r\n"
         )
         self._post = f"POST {rest}Content-Length: ".encode("ascii")
         self._delete = f"DELETE {rest}".encode("ascii")
+        self._get = f"GET {rest}".encode("ascii")
         self._unused: deque[Connection] = deque()
         self._all: set[Connection] = set()
         self._taken = 0
+        self._endless = 0
         self._waiters: deque[asyncio.Future[Connection | None]] = deque()
         self._sweeper: asyncio.TimerHandle | None = None
         self._is_closed = False
@@ -74,6 +78,7 @@ class Pool:
         *,
         deadline: float,
         repeatable: bool = False,
+        endless: bool = False,
     ) -> Answer:
         """Send one request and return its final answer. Raises `UpstreamError`.
 
@@ -81,9 +86,13 @@ class Pool:
         are sent as they are; `ValueError` if one cannot be, or is not the caller's to set. A
         *repeatable* request is sent once more, on another connection, if the first had been used
         before and ended without a byte of an answer; any other request is sent at most once.
+        An *endless* request, whose stream may be silent for as long as it lives, is sent once, over
+        a connection of its own.
         """
         fields = _fields(headers)
         request = b"%b%d\r\n%b\r\n%b" % (self._post, len(body), fields, body)
+        if endless:
+            return await self._send_alone(request, deadline)
         return await self._send(request, deadline, repeatable=repeatable)
 
     async def delete(self, headers: Sequence[tuple[bytes, bytes]], *, deadline: float) -> Answer:
@@ -94,6 +103,13 @@ class Pool:
         """
         request = b"%b%b\r\n" % (self._delete, _fields(headers))
         return await self._send(request, deadline, repeatable=True)
+
+    async def get(self, headers: Sequence[tuple[bytes, bytes]], *, deadline: float) -> Answer:
+        """Send a GET, which has no body, and return its final answer. Raises `UpstreamError`.
+
+        As `post` of what is endless.
+        """
+        return await self._send_alone(b"%b%b\r\n" % (self._get, _fields(headers)), deadline)
 
     def close(self) -> None:
         """Hang up every connection; whoever waits is told so. Nothing can be sent afterwards."""
@@ -120,6 +136,14 @@ class Pool:
         # Every other old connection may have ended with that one.
         self._drop_unused()
         connection = await self._turn(until)
+        return await connection.ask(request, until=until)
+
+    async def _send_alone(self, request: bytes, deadline: float) -> Answer:
+        """Send over a new connection, which is closed as soon as its answer ends."""
+        # Not even what may be repeated is: a repeat is for a goodbye that was on its way when the
+        # request was sent, and only a connection that was kept can have said it.
+        until = asyncio.get_running_loop().time() + deadline
+        connection = await self._open_alone(until)
         return await connection.ask(request, until=until)
 
     # Taking connections and giving them back.
@@ -227,44 +251,39 @@ class Pool:
 
     async def _open(self, until: float) -> Connection:
         """Connect, holding a place among the connections, which is given up on failure."""
-        limit = asyncio.get_running_loop().time() + self._limits.connect
         try:
-            async with asyncio.timeout_at(min(until, limit)):
-                connection = await self._dial()
-        except BaseException as error:  # noqa: BLE001  it is raised again
+            connection = await self._dialler.dial(self._limits, until=until)
+        except BaseException:
             self._free_slot()
-            raise _connect_failure(error) from None
+            raise
         connection.on_free, connection.on_lost = self._free, self._lost
+        return self._opened(connection)
+
+    async def _open_alone(self, until: float) -> Connection:
+        if self._is_closed:
+            raise _closed()
+        if self._endless >= self._limits.endless_streams:
+            raise not_reached(Kind.BUSY, "too many endless streams")
+        self._endless += 1
+        try:
+            connection = await self._dialler.dial(self._endless_limits, until=until)
+        except BaseException:
+            self._endless -= 1
+            raise
+        connection.on_lost = self._lost_alone
+        return self._opened(connection)
+
+    def _opened(self, connection: Connection) -> Connection:
+        """Return *connection*, which from here on gives up its own place."""
         self._all.add(connection)
-        return connection
-
-    async def _dial(self) -> Connection:
-        """Try each checked address, giving each its share of the time."""
-        loop = asyncio.get_running_loop()
-        ends = loop.time() + self._limits.connect
-        found = await locate(self._upstream, deadline=self._limits.connect, resolver=self._resolver)
-        failure: OSError | None = None
-        for left in range(len(found), 0, -1):
-            try:
-                async with asyncio.timeout((ends - loop.time()) / left):
-                    return await self._connect(found[-left])
-            except OSError as error:  # a TimeoutError is one
-                failure = error
-        raise failure or OSError("no address")
-
-    async def _connect(self, address: str) -> Connection:
-        loop = asyncio.get_running_loop()
-        _, connection = await loop.create_connection(
-            partial(Connection, self._limits, loop),
-            address,
-            self._upstream.port,
-            ssl=self._context,
-            server_hostname=self._upstream.host if self._context is not None else None,
-        )
-        if connection.is_lost or self._is_closed:
+        if self._is_closed:
             connection.close()
-            raise ConnectionResetError("closed as soon as it was open")
+            raise _closed()
         return connection
+
+    def _lost_alone(self, connection: Connection) -> None:
+        self._all.discard(connection)
+        self._endless -= 1
 
 
 def _fields(headers: Sequence[tuple[bytes, bytes]]) -> bytes:
@@ -274,24 +293,6 @@ def _fields(headers: Sequence[tuple[bytes, bytes]]) -> bytes:
     if any(name.lower() in _OURS for name, _ in headers):
         raise ValueError("A header is set that is not the caller's to set.")
     return fields
-
-
-def _strict(context: ssl.SSLContext | None) -> ssl.SSLContext:
-    context = context or ssl.create_default_context()
-    if context.verify_mode is not ssl.CERT_REQUIRED or not context.check_hostname:
-        raise ValueError("A TLS context must check certificates and the names in them.")
-    return context
-
-
-def _connect_failure(error: BaseException) -> BaseException:
-    match error:
-        case TimeoutError():
-            return timed_out(Kind.CONNECT, "no connection in time")
-        case OSError():
-            return not_reached(Kind.CONNECT, f"{type(error).__name__}: {error}")
-        case ValueError():  # an `AddressError`, or a name that cannot be looked up
-            return not_reached(Kind.ADDRESS, str(error))
-    return error
 
 
 def _closed() -> UpstreamError:

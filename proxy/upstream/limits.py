@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,11 @@ class Limits:
     """Between two chunks of a stream."""
     stream_life: float = 3600.0
     """From the head of a stream to its end."""
+    endless_idle: float = math.inf
+    """Between two chunks of an endless stream, which by default only its life bounds: an upstream
+    need not say a word until something happens."""
+    endless_life: float = 86_400.0
+    """From the head of an endless stream to its end."""
     keep: float = 4.0
     """For an unused connection; common servers hang up after five seconds, and a request that
     meets their goodbye is lost."""
@@ -25,6 +31,12 @@ class Limits:
     held_bytes: int = 256 * 1024
     """Of a stream, waiting for its reader; beyond it the upstream is made to wait."""
     connections: int = 100
-    """Open at once, streams among them."""
+    """Open at once, streams that are not endless among them."""
+    endless_streams: int = 9_000
+    """Connections of endless streams at once, which are not of the `connections`."""
     waiters: int = 200
     """Requests that wait for a connection at once."""
+
+    def of_endless(self) -> Limits:
+        """Return what bounds an endless stream; all but its times are those of any other."""
+        return replace(self, stream_idle=self.endless_idle, stream_life=self.endless_life)

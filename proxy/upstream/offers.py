@@ -145,8 +145,13 @@ def definition_hash(kind: OfferKind, body: Mapping[str, Any]) -> str:
     It is taken over canonical JSON of the members of that kind that are there, so neither the order
     of keys nor any other member, such as an icon, changes it; any byte of these members does.
     """
-    promised = {member: body[member] for member in _HASHED[kind] if member in body}
-    return sha256(orjson.dumps([kind, promised], option=orjson.OPT_SORT_KEYS)).hexdigest()
+    written = orjson.dumps([kind, promised(kind, body)], option=orjson.OPT_SORT_KEYS)
+    return sha256(written).hexdigest()
+
+
+def promised(kind: OfferKind, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the members of *body* that its hash is taken over."""
+    return {member: body[member] for member in _HASHED[kind] if member in body}
 
 
 def traits(body: Mapping[str, Any]) -> frozenset[str]:

@@ -17,12 +17,14 @@ class Catalogue:
     """What an upstream offers, as far as the way of a call has to know it.
 
     `tools` are the names of its tools, each with the arguments that have headers; `templates` are
-    URI templates. `versions` are the protocol versions that it speaks.
+    URI templates, and `resources` the URIs that it lists, which need not be all that it has.
+    `versions` are the protocol versions that it speaks.
     """
 
     tools: Mapping[str, tuple[Mirrored, ...]] = field(default_factory=lambda: MappingProxyType({}))
     prompts: frozenset[str] = frozenset()
     templates: frozenset[str] = frozenset()
+    resources: frozenset[str] = frozenset()
     versions: tuple[str, ...] = VERSIONS
 
 

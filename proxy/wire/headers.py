@@ -146,6 +146,20 @@ def agree(
     return _agree_legacy(routing, message, negotiated or version)
 
 
+def legacy_version(routing: Routing, *, negotiated: str | None, supported: Sequence[str]) -> str:
+    """Return the version of a GET or DELETE, which only legacy versions have.
+
+    As in `agree`, that of the session counts, if there is one. Raises `WireError`.
+    """
+    version = routing.version
+    if version is not None and version not in LEGACY_VERSIONS:
+        data = {"supported": list(supported), "requested": version}
+        raise WireError(Fault.UNSUPPORTED_VERSION, data=data)
+    if negotiated is None and version is None:
+        raise WireError(Fault.NO_VERSION)
+    return negotiated or version or ""
+
+
 def _agree_modern(routing: Routing, message: Message, version: str) -> Judged:
     if isinstance(message, Response):
         raise WireError(Fault.UNASKED_RESPONSE, id=message.id)

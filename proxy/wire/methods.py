@@ -50,12 +50,16 @@ class Judgment(Enum):
     GET_PROMPT = auto()
     READ_DOCUMENT = auto()
     SUBSCRIBE = auto()
-    """The URIs (or kinds of change, or tasks) that are to be watched, each."""
+    """The document that is to be watched, or no longer."""
+    LISTEN = auto()
+    """May the principal connect? And each document and task that is to be watched."""
     COMPLETE = auto()
     """The prompt or template in `ref`."""
     LOG_LEVEL = auto()
     TASK = auto()
     """The tool that began the task, now, and that the task is this principal's."""
+    OWN_TASK = auto()
+    """A task that the client runs for the server: may the server ask for such work at all?"""
     TASK_LIST = auto()
     """The answer is filtered: tasks of this principal whose tools it may still call."""
     IN_FLIGHT = auto()
@@ -107,7 +111,7 @@ TABLE: Final = (
     Method("resources/read", _C, _ASK, _BOTH, _J.READ_DOCUMENT, "uri"),
     Method("resources/subscribe", _C, _ASK, _LEGACY, _J.SUBSCRIBE, "uri"),
     Method("resources/unsubscribe", _C, _ASK, _LEGACY, _J.SUBSCRIBE, "uri"),
-    Method("subscriptions/listen", _C, _ASK, _MODERN, _J.SUBSCRIBE, "notifications", dict),
+    Method("subscriptions/listen", _C, _ASK, _MODERN, _J.LISTEN, "notifications", dict),
     Method("completion/complete", _C, _ASK, _BOTH, _J.COMPLETE, "ref", dict),
     Method("logging/setLevel", _C, _ASK, _LEGACY, _J.LOG_LEVEL, "level"),
     Method("tasks/get", _C, _ASK, _TASKS, _J.TASK, "taskId"),
@@ -120,16 +124,16 @@ TABLE: Final = (
     Method("notifications/cancelled", _C, _TELL, _BOTH, _J.IN_FLIGHT),
     Method("notifications/progress", _C, _TELL, _LEGACY, _J.IN_FLIGHT),
     Method("notifications/roots/list_changed", _C, _TELL, _LEGACY, _J.LIST_ROOTS),
-    Method("notifications/tasks/status", _C, _TELL, _SECOND, _J.TASK, "taskId"),
+    Method("notifications/tasks/status", _C, _TELL, _SECOND, _J.OWN_TASK, "taskId"),
     # What a server asks: never on a modern stream, where it asks inside a result.
     Method("ping", _S, _ASK, _LEGACY, _J.NONE),
     Method("sampling/createMessage", _S, _ASK, _LEGACY, _J.SAMPLE, "messages", list),
     Method("elicitation/create", _S, _ASK, _LEGACY, _J.ELICIT, "message"),
     Method("roots/list", _S, _ASK, _LEGACY, _J.LIST_ROOTS),
-    Method("tasks/get", _S, _ASK, _SECOND, _J.TASK, "taskId"),
-    Method("tasks/result", _S, _ASK, _SECOND, _J.TASK, "taskId"),
-    Method("tasks/cancel", _S, _ASK, _SECOND, _J.TASK, "taskId"),
-    Method("tasks/list", _S, _ASK, _SECOND, _J.TASK_LIST, listed="tasks"),
+    Method("tasks/get", _S, _ASK, _SECOND, _J.OWN_TASK, "taskId"),
+    Method("tasks/result", _S, _ASK, _SECOND, _J.OWN_TASK, "taskId"),
+    Method("tasks/cancel", _S, _ASK, _SECOND, _J.OWN_TASK, "taskId"),
+    Method("tasks/list", _S, _ASK, _SECOND, _J.OWN_TASK, listed="tasks"),
     # What a server tells.
     Method("notifications/cancelled", _S, _TELL, _BOTH, _J.IN_FLIGHT),
     Method("notifications/progress", _S, _TELL, _BOTH, _J.IN_FLIGHT),

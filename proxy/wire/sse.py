@@ -18,7 +18,7 @@ MIN_RETRY: Final = 100
 MAX_RETRY: Final = 60_000
 """Milliseconds a client may be told to wait before it connects again."""
 
-MAX_EVENT_ID: Final = 1024
+MAX_EVENT_ID: Final = 6 * 1024
 
 KEEP_ALIVE: Final = b":\n\n"
 """A comment: it means nothing and keeps a connection from looking idle."""
@@ -159,12 +159,12 @@ def emit(
     """Return one block: a message of one line, or with `None` only an *id* or a *retry*.
 
     *retry* is clamped to 100 ms and a minute. Raises `ValueError` if the data holds a line end or
-    the id is not 1 to 1024 visible ASCII characters: either could begin an event of its own.
+    the id is not 1 to 6144 visible ASCII characters: either could begin an event of its own.
     """
     lines = []
     if id is not None:
         if _EVENT_ID.fullmatch(id) is None:
-            raise ValueError("An event id is 1 to 1024 visible ASCII characters.")
+            raise ValueError("An event id is 1 to 6144 visible ASCII characters.")
         lines.append(b"id: %s\n" % id.encode())
     if retry is not None:
         lines.append(b"retry: %d\n" % min(max(retry, MIN_RETRY), MAX_RETRY))

@@ -24,6 +24,7 @@ from proxy.admin.issuing import Issuing
 from proxy.admin.plane import ControlPlane
 from proxy.admin.routes import Table
 from proxy.audit import Audit, Redaction
+from proxy.catalogues import Catalogues
 from proxy.identity.bootstrap import Bootstrap
 from proxy.identity.issue import TokenRequest
 from proxy.identity.keyring import Plane
@@ -40,10 +41,12 @@ from proxy.telemetry.events import Events
 from proxy.telemetry.labels import Labels
 from proxy.telemetry.metrics import Metrics, Sources
 from proxy.telemetry.observing import Observing
+from storage.definitions import DefinitionLedger
 from storage.engine import Database, open_database
 from storage.facts import Change, FactLedger
 from storage.journal import Journal, Record, read
 from storage.tokens import TokenLedger
+from tests.admin.offered import Desk, catalogues_of
 from tests.listener.served import eventually
 from tests.storage.disks import FullFiles
 
@@ -113,6 +116,9 @@ class Controlled:
     disk: FullFiles
     bootstrap: Bootstrap
     log: io.StringIO
+    definitions: DefinitionLedger
+    catalogues: Catalogues
+    desk: Desk
     reasons: list[str] = field(default_factory=list)
     errors: list[BaseException] = field(default_factory=list)
     port: int = 0
@@ -226,6 +232,9 @@ async def controlling(
         sources = Sources(lambda: journal.health, lambda: 0, lambda: 0)
         metrics = Metrics(labels, sources, time.time_ns, version="0")
         observer = Observing(metrics, events, time.monotonic)
+        definitions, desk = DefinitionLedger(database, clock), Desk()
+        catalogues = catalogues_of(standing, definitions, desk)
+        await catalogues.recall(desk.servers)
         controlled = Controlled(
             directory,
             clock,
@@ -235,6 +244,9 @@ async def controlling(
             disk,
             Bootstrap(directory / "bootstrap"),
             log,
+            definitions,
+            catalogues,
+            desk,
         )
         audit = Audit(journal, Redaction(b"k" * 32, "facts"), observer.unrecorded)
         ledger = TokenLedger(database, clock)
@@ -256,6 +268,7 @@ async def controlling(
             Clocks(clock, time.monotonic),
             (lambda: (b"calls 1\n", CONTENT_TYPE_LATEST)) if with_metrics else None,
             lambda: controlled.reasons,
+            catalogues,
             gateway_wide,
         )
         controlled.table = plane.table
@@ -272,6 +285,8 @@ async def controlling(
                 yield controlled
         finally:
             await listener.stop(0)
+            await catalogues.close()
+            desk.close()
             await database.close()
             metrics.close()
     assert controlled.errors == []

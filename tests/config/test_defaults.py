@@ -34,7 +34,12 @@ DEFAULTS: dict[str, Any] = {
         "url": None,
         "api_key": None,
     },
-    "catalogue": {"trust": "first", "refresh_seconds": 10, "verbatim_names": []},
+    "catalogue": {
+        "trust": "first",
+        "refresh_seconds": 10,
+        "interval_seconds": 300,
+        "verbatim_names": [],
+    },
     "record": {
         "arguments": "facts",
         "deadline_ms": 1000,

@@ -51,6 +51,8 @@ class Listener:
     upstream: Upstream
     seen: list[bytes] = field(default_factory=list)
     connections: int = 0
+    open: int = 0
+    """Connections that are not over."""
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     """A request was read."""
     hung_up: asyncio.Event = field(default_factory=asyncio.Event)
@@ -68,12 +70,14 @@ async def listening(
         if task is not None:
             tasks.add(task)
         listener.connections += 1
+        listener.open += 1
         try:
             await script(Line(reader, writer, listener.connections, listener))
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
             listener.hung_up.set()
+            listener.open -= 1
             writer.transport.abort()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
@@ -87,6 +91,13 @@ async def listening(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def eventually(wish: Callable[[], bool], seconds: float = 10) -> None:
+    """Return once *wish* holds. Raises `TimeoutError` if it does not in time."""
+    async with asyncio.timeout(seconds):
+        while not wish():  # noqa: ASYNC110  a wish has no event
+            await asyncio.sleep(0.005)
 
 
 def whole(

@@ -21,11 +21,16 @@ _MOST_BYTES: Final = 4 * 1024**2
 _GOOD: Final = frozenset({200, 201})
 _NO: Final = frozenset({401, 403, 404, 409})
 _DATA_PORT: Final = "The control listener is meant, usually http://localhost:8081."
+_LISTED: Final = "northgate definition list shows what there is."
 _HINTS: Final = {
-    401: "The token may have ended, or been revoked. On the gateway's machine, run "
+    "unauthorized": "The token may have ended, or been revoked. On the gateway's machine, run "
     "northgate admin recover, then northgate init-server with the secret it prints.",
-    404: "northgate token list shows what there is.",
-    409: "Whoever lost the administrator's token runs northgate admin recover on that machine.",
+    "already-initialised": "Whoever lost the administrator's token runs northgate admin recover on "
+    "that machine.",
+    "unknown-token": "northgate token list shows what there is.",
+    "unknown-server": _LISTED,
+    "unknown-definition": _LISTED,
+    "definition-changed": _LISTED,
 }
 
 
@@ -105,8 +110,7 @@ class Api:
         problems = answer.get("problems")
         if isinstance(problems, list):
             sentence = " ".join([sentence, *map(_problem, problems)])
-        hint = _HINTS.get(status, "") if code not in {"wrong-secret", "not-found"} else ""
-        return CommandError(code, sentence, hint, exit_code=exit_code)
+        return CommandError(code, sentence, _HINTS.get(code, ""), exit_code=exit_code)
 
 
 def checked_url(text: str) -> str:

@@ -11,6 +11,9 @@ from typing import Annotated
 import typer
 
 token = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Issue and revoke tokens.")
+definition = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="See and approve what servers offer."
+)
 admin = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Administer this machine.")
 
 CredentialsFile = Annotated[
@@ -147,6 +150,75 @@ def revoke_token(
 
     path = files.place(credentials, os.environ)
     _run(lambda: tokens.revoke(files.load(path), token_id, json=json), json=json)
+
+
+@definition.command(name="list")
+def list_definitions(
+    *,
+    server: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of this server alone.")
+    ] = None,
+    state: Annotated[
+        str | None,
+        typer.Option(metavar="STATE", help="In this state: new, approved, changed or gone."),
+    ] = None,
+    credentials: CredentialsFile = None,
+    json: AsJson = False,
+) -> None:
+    """List what servers offer, and whether it is approved.
+
+    A tool is neither listed nor called unless it is. What is changed differs from what was approved
+    or seen before; what is gone is not offered any more.
+
+    Exit code 0, or 1 if the gateway refuses, or 2 if it cannot be asked.
+
+    JSON: definitions [server, kind, name, state, hash, description, definition (all that the hash
+    is of)].
+    """
+    from proxy.cli.control import credentials as files
+    from proxy.cli.control import definitions
+
+    path = files.place(credentials, os.environ)
+    _run(
+        lambda: definitions.list_them(files.load(path), server=server, state=state, json=json),
+        json=json,
+    )
+
+
+@definition.command(name="approve")
+def approve_definition(
+    server: Annotated[str, typer.Argument(metavar="SERVER", help="Who offers it.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="As definition list shows it.")],
+    *,
+    kind: Annotated[
+        str, typer.Option(metavar="KIND", help="One of tool, prompt, resource and template.")
+    ] = "tool",
+    hash_: Annotated[
+        str | None,
+        typer.Option("--hash", metavar="HASH", help="What was reviewed; then nobody is asked."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Show it, and do not ask.")] = False,
+    credentials: CredentialsFile = None,
+    json: AsJson = False,
+) -> None:
+    """Approve what a server offers, as it is now: show it, ask, and let it be used.
+
+    What the server changes afterwards, even while you read, is not approved.
+
+    Exit code 0, also if it was approved before, or 1 if you or the gateway say no, or 2 if it
+    cannot be asked.
+
+    JSON: as one definition of `definition list`.
+    """
+    from proxy.cli.control import credentials as files
+    from proxy.cli.control import definitions
+
+    path = files.place(credentials, os.environ)
+    reviewed = {"server": server, "kind": kind, "name": name}
+    _run(
+        lambda: definitions.approve(files.load(path), reviewed, hash_=hash_, yes=yes, json=json),
+        json=json,
+    )
 
 
 @admin.command()

@@ -11,6 +11,7 @@ from rich.text import Text
 from proxy.cli.control.api import Api
 from proxy.cli.control.credentials import Credentials
 from proxy.cli.control.endings import CommandError
+from proxy.cli.control.rows import row
 from proxy.cli.policy import console
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -53,7 +54,7 @@ def list_them(credentials: Credentials, *, subject: str | None, limit: int, json
         console.print_json(answer)
         return
     head = ("ID", "SUBJECT", "PLANE", "AUDIENCE", "ISSUED", "EXPIRES", "BY", "REVOKED")
-    rows = [_row(*head, style="bold"), *(_token(one) for one in answer["tokens"])]
+    rows = [row(*head, style="bold"), *(_token(one) for one in answer["tokens"])]
     console.print_columns(console.out(), rows)
     if answer["next"] is not None:
         console.err().print("There are more; see --limit and --subject.")
@@ -89,7 +90,7 @@ def _segment(text: str) -> str:
 
 def _token(token: dict[str, Any]) -> list[Text]:
     revoked = token["revoked_at"]
-    return _row(
+    return row(
         token["token_id"],
         token["subject"],
         token["plane"],
@@ -99,10 +100,6 @@ def _token(token: dict[str, Any]) -> list[Text]:
         token["issued_by"],
         "" if revoked is None else f"{_moment(revoked)} by {token['revoked_by']}",
     )
-
-
-def _row(*cells: str, style: str = "") -> list[Text]:
-    return [Text(console.visible(cell), style=style) for cell in cells]
 
 
 def _moment(unix: int) -> str:

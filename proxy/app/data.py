@@ -1,0 +1,146 @@
+"""The data plane: the way of a call, put together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
+from functools import partial
+from typing import Any, Final
+
+from proxy.app.parts import CLOCKS, Parts
+from proxy.asking import Asking
+from proxy.call import Call
+from proxy.config import Settings
+from proxy.exchange import Exchange
+from proxy.forward import Forwarding
+from proxy.identity.endpoints import Endpoints
+from proxy.identity.handles import Handles
+from proxy.identity.planes import TokenPlane
+from proxy.identity.principal import ActorType, Principal
+from proxy.identity.sealing import Secret
+from proxy.judgement import Judge
+from proxy.listening import Subscribing
+from proxy.news import News
+from proxy.opening import Opening
+from proxy.outbound import Outbound
+from proxy.outlets import Outlets
+from proxy.pipeline import Pipeline
+from proxy.recording import Recording
+from proxy.relay import Relay, Reports
+from proxy.results import Results
+from proxy.rounds import Rounds
+from proxy.server import DataPlane
+from proxy.standing import Standing
+from proxy.tasks import Tasks
+from proxy.views import Views
+from proxy.wire.jsonrpc import Response
+from storage.errors import StateError
+from storage.tasks import TaskLedger
+
+FORGETTING_SECONDS: Final = 600.0
+"""Between two looks for tasks that have ended."""
+
+
+def data_plane(
+    stack: AsyncExitStack, parts: Parts, tokens: TokenPlane, key: Secret
+) -> tuple[DataPlane, Outlets]:
+    """Return what serves agents, and its open streams. *key* seals what clients come back with."""
+    settings, state, telling = parts.settings, parts.state, parts.telling
+    enforcing, catalogues = parts.enforcing, parts.catalogues
+    judge = Judge(enforcing.point, catalogues.refresh_soon)
+    recording = Recording(enforcing.audit, telling.observer, CLOCKS.monotonic)
+    asking, handles, outlets = Asking(judge, recording), Handles(key), Outlets(CLOCKS.now)
+    opening, tasks = Opening(handles), Tasks(handles, state.tasks, CLOCKS.now)
+    views = Views(enforcing.point, judge, partial(_renewed, state.standing))
+    verbatim = frozenset(settings.catalogue.verbatim_names)
+    rounds = Rounds(asking, handles)
+
+    def refuse(call: Call, response: Response) -> None:
+        exchange.refuse(call, response)
+
+    relay = Relay(
+        Results(enforcing.point, verbatim, catalogues.recognised, handles, rounds, tasks),
+        News(judge, tasks, rounds, catalogues.changed),
+        asking,
+        partial(_renewed, state.standing),
+        Reports(telling.observer.dropped, refuse),
+    )
+    exchange = Exchange(
+        recording,
+        Forwarding(settings.limits.call_seconds),
+        relay,
+        enforcing.admissions,
+        outlets,
+        views,
+        handles,
+    )
+    stack.push_async_callback(exchange.close)
+    state.standing.on_change = views.changed
+    _keep_up(stack, views.follow())
+    _keep_up(stack, _forgetting(state.tasks))
+    pipeline = Pipeline(
+        parts.servers,
+        state.standing,
+        catalogues,
+        judge,
+        recording,
+        opening,
+        Outbound(judge, asking),
+        Subscribing(judge, recording, opening),
+        exchange,
+        enforcing.admissions,
+        CLOCKS,
+        telling.traces,
+        settings.limits.body_bytes,
+        verbatim,
+        settings.support_contact,
+    )
+    endpoints = Endpoints(
+        settings.public_url, tokens.verifier, gateway_wide=settings.tokens.gateway_wide
+    )
+    nobody = _nobody(settings) if settings.mode == "development" else None
+    return DataPlane(pipeline, endpoints, tokens.jwks, telling.observer, nobody=nobody), outlets
+
+
+def _renewed(standing: Standing, call: Call) -> Call:
+    """Return *call* as it would be judged now."""
+    now = int(CLOCKS.now())
+    if call.grounds is standing.grounds and call.now == now:
+        return call
+    return replace(call, grounds=standing.grounds, now=now)
+
+
+def _keep_up(stack: AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:
+    """Do *work* until the gateway ends."""
+    task = asyncio.get_running_loop().create_task(work)
+
+    async def end() -> None:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    stack.push_async_callback(end)
+
+
+async def _forgetting(tasks: TaskLedger) -> None:
+    while True:
+        # What cannot be forgotten now can be later, and nobody waits for it.
+        with suppress(StateError):
+            await tasks.forget_ended()
+        await asyncio.sleep(FORGETTING_SECONDS)
+
+
+def _nobody(settings: Settings) -> Principal:
+    """Return who calls a gateway in development mode without a token."""
+    return Principal(
+        type=ActorType.CLIENT,
+        id="development",
+        issuer=settings.public_url,
+        subject="client:development",
+        client_id="development",
+        token_id="none",  # noqa: S106  there is none
+        expires_at=2**53,
+        audience=settings.public_url,
+    )

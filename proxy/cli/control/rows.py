@@ -1,0 +1,12 @@
+"""The lines of tables."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from proxy.cli.policy import console
+
+
+def row(*cells: str, style: str = "") -> list[Text]:
+    """Return the cells of one line, fit for a terminal."""
+    return [Text(console.visible(cell), style=style) for cell in cells]

@@ -1,0 +1,174 @@
+"""What a client comes back with: its handles opened, before anything is asked about a message."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Final
+
+import orjson
+
+from policies.model import Entity, Fact
+from proxy.call import Call
+from proxy.identity.handles import Handles, Kind, UnknownHandleError
+from proxy.question import Origin
+from proxy.session import Session
+from proxy.wire.headers import Judged
+from proxy.wire.jsonrpc import Notification, Request, Response
+from proxy.wire.methods import Judgment
+from proxy.wire.refusals import Fault, WireError
+
+RELATED_TASK: Final = "io.modelcontextprotocol/related-task"
+
+MOST_WATCHED: Final = 256
+"""Documents, or tasks, that one subscription may name."""
+
+_PAGED: Final = frozenset({Judgment.FILTER_LIST, Judgment.TASK_LIST})
+_CONTINUED: Final = frozenset({Judgment.CALL_TOOL, Judgment.GET_PROMPT, Judgment.READ_DOCUMENT})
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A message with the upstream's own handles in it, and the origin of the task it is about."""
+
+    message: Request | Notification
+    origin: Origin | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A request of an upstream that a client answers: its own id there, and its method."""
+
+    id: str | int
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """What the answer in a stream that is taken up again answers.
+
+    `subject` is the name or URI that the request was about, `token` marks news of its progress, and
+    `decision_id` is the record that allowed it.
+    """
+
+    id: str | int
+    method: str
+    subject: str
+    token: Any
+    decision_id: str
+
+
+class Opening:
+    """Opens handles. Every way in raises `UnknownHandleError` for one that is not the caller's."""
+
+    def __init__(self, handles: Handles) -> None:
+        self._handles = handles
+
+    def session(self, call: Call, shown: str | None) -> Session | None:
+        """Return the session that a client shows; None if it shows none."""
+        if shown is None:
+            return None
+        id_, version = self._handles.open(Kind.SESSION, call.holder, shown)
+        return Session(id_, version)
+
+    def message(self, call: Call, judged: Judged, message: Request | Notification) -> Opened:
+        """Return *message* as the upstream is to get it, as far as handles go.
+
+        Raises `WireError` for a member that should hold a handle and does not.
+        """
+        row, params = judged.method, message.params
+        if row is None or params is None:
+            return Opened(message)
+        origin = None
+        opened = dict(params)
+        if row.judgment in _PAGED and "cursor" in params:
+            opened["cursor"] = self._open(call, Kind.CURSOR, message, "cursor", row.name.encode())
+        elif row.judgment is Judgment.TASK:
+            opened["taskId"], origin = self.task(call, params["taskId"])
+        elif row.judgment is Judgment.LISTEN:
+            opened["notifications"] = _wanted(message, params["notifications"])
+        if row.judgment in _CONTINUED and judged.is_modern and "requestState" in params:
+            about = request_digest(row.name, params)
+            opened["requestState"] = self._open(call, Kind.STATE, message, "requestState", about)
+        if "_meta" in opened:
+            opened["_meta"] = self.related(call, opened["_meta"])
+        return Opened(message.with_params(opened), origin)
+
+    def asked(self, call: Call, response: Response) -> Ask:
+        """Return the request of the upstream that *response* answers."""
+        if not isinstance(response.id, str):
+            raise UnknownHandleError(Kind.ASKED)
+        about = session_bytes(call.session)
+        id_, method = self._handles.open(Kind.ASKED, call.holder, response.id, about)
+        return Ask(id_, method)
+
+    def event(self, call: Call, shown: str) -> tuple[str, Resumption | None]:
+        """Return the upstream's own id of an event, and what its stream was to answer, if any."""
+        about = session_bytes(call.session)
+        id_, content = self._handles.open(Kind.EVENT, call.holder, shown, about)
+        return id_, None if content is None else Resumption(*content)
+
+    def task(self, call: Call, handle: str) -> tuple[str, Origin]:
+        """Return the upstream's own id of a task, and where the task came from."""
+        task_id, origin = self._handles.open(Kind.TASK, call.holder, handle)
+        return task_id, origin_of(call.server_name, origin)
+
+    def related(self, call: Call, meta: Any) -> Any:  # noqa: ANN401  JSON
+        """Return *meta* with the upstream's own id of the task that it relates to.
+
+        What relates to a task that is none of the caller's relates to nothing.
+        """
+        if type(meta) is not dict or RELATED_TASK not in meta:
+            return meta
+        kept = {name: value for name, value in meta.items() if name != RELATED_TASK}
+        match meta[RELATED_TASK]:
+            case {"taskId": str(handle)}:
+                try:
+                    task_id, _ = self.task(call, handle)
+                except UnknownHandleError:
+                    return kept
+                return kept | {RELATED_TASK: {"taskId": task_id}}
+        return kept
+
+    def _open(
+        self, call: Call, kind: Kind, message: Request | Notification, member: str, about: bytes
+    ) -> Any:  # noqa: ANN401  JSON
+        handle = (message.params or {})[member]
+        if type(handle) is not str:
+            raise WireError(Fault.BAD_SUBJECT, id=message.id, detail=member)
+        return self._handles.open(kind, call.holder, handle, about)
+
+
+def session_bytes(session: Session | None) -> bytes:
+    """Return what binds a handle to *session*."""
+    return b"" if session is None else session.id.encode()
+
+
+def request_digest(method: str, params: Mapping[str, Any]) -> bytes:
+    """Return what tells one request from another that goes on with it under changed arguments."""
+    asked = [method, params.get("name"), params.get("uri"), params.get("arguments")]
+    return blake2b(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
+
+
+def origin_content(origin: Origin) -> list[Any]:
+    """Return *origin* as JSON. All its facts are about its tool, which is not repeated."""
+    return [origin.tool, [[fact.predicate, *fact.args[1:]] for fact in origin.facts]]
+
+
+def origin_of(server: str, content: Any) -> Origin:  # noqa: ANN401  JSON
+    """Return what `origin_content` was given."""
+    name, facts = content
+    tool = Entity("Tool", f"{server}__{name}")
+    return Origin(name, tuple(Fact(one[0], (tool, *one[1:])) for one in facts))
+
+
+def _wanted(message: Request | Notification, wanted: dict[str, Any]) -> dict[str, Any]:
+    """Return what a client wants to hear of. Raises `WireError` if that cannot be read."""
+    for member in ("resourceSubscriptions", "taskIds"):
+        named = wanted.get(member, [])
+        if type(named) is not list or not all(type(one) is str for one in named):
+            raise WireError(Fault.BAD_SUBJECT, id=message.id, detail=member)
+        if len(named) > MOST_WATCHED:
+            raise WireError(Fault.BAD_SUBJECT, id=message.id, detail=f"too many {member}")
+    return wanted

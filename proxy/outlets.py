@@ -1,0 +1,79 @@
+"""Event streams that are open towards clients: when each must end, and what it is told in between.
+
+They are connections of this process, so nothing here is a session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from proxy.identity.principal import Principal
+
+MOST_WAITING: Final = 64
+"""Blocks that wait for a client to read them; what comes on top is lost."""
+
+LONGEST_SECONDS: Final = 86_400
+"""For one stream, whatever its token says."""
+
+
+class Outlet:
+    """One stream. *wake* makes whoever relays it look at `waiting` and `is_over`."""
+
+    __slots__ = ("_end_timer", "is_over", "principal", "waiting", "wake")
+
+    def __init__(self, principal: Principal) -> None:
+        self.principal = principal
+        self.waiting: deque[bytes] = deque(maxlen=MOST_WAITING)
+        self.is_over = False
+        self.wake: Callable[[], None] = lambda: None
+        self._end_timer: asyncio.TimerHandle | None = None
+
+    def tell(self, block: bytes) -> None:
+        """Send *block*, unless the same is about to be sent anyway."""
+        if block not in self.waiting:
+            self.waiting.append(block)
+            self.wake()
+
+    def end(self) -> None:
+        """End the stream after what waits has been sent."""
+        self.is_over = True
+        self.wake()
+
+    def end_after(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._end_timer = loop.call_later(min(max(seconds, 0.0), LONGEST_SECONDS), self.end)
+
+    def close(self) -> None:
+        if self._end_timer is not None:
+            self._end_timer.cancel()
+
+
+class Outlets:
+    """All streams of this process, each until its token ends. *now* tells the Unix second."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._open: dict[str, set[Outlet]] = {}
+
+    def open(self, outlet: Outlet) -> None:
+        self._open.setdefault(outlet.principal.token_id, set()).add(outlet)
+        outlet.end_after(outlet.principal.expires_at - self._now())
+
+    def close(self, outlet: Outlet) -> None:
+        outlet.close()
+        token_id = outlet.principal.token_id
+        same = self._open.get(token_id, set())
+        same.discard(outlet)
+        if not same:
+            self._open.pop(token_id, None)
+
+    def end(self, token_id: str) -> None:
+        """End the streams that were opened with a token which is no longer good."""
+        for outlet in tuple(self._open.get(token_id, ())):
+            outlet.end()
+
+    def __iter__(self) -> Iterator[Outlet]:
+        return iter([outlet for same in self._open.values() for outlet in same])
