@@ -265,6 +265,8 @@ class Catalogues:
             one.name: one.hash for one in definitions if one.kind == "tool" and one.state != "gone"
         }
         server.catalogue = replace(catalogue_of(definitions), versions=versions)
+        # Whoever looked when the facts changed did not find the names yet.
+        self._standing.on_change()
 
 
 def catalogue_of(definitions: Iterable[Definition]) -> Catalogue:

@@ -12,8 +12,8 @@ from typing import Any, Final
 import orjson
 
 from proxy.identity.handles import Kind
+from proxy.wire.refusals import INVALID_PARAMS, INVALID_REQUEST, Fault
 
-INVALID_PARAMS: Final = -32602
 RESOURCE_NOT_FOUND: Final = -32002
 UNAUTHORIZED: Final = 40101
 NOT_FOUND: Final = 40401
@@ -56,12 +56,15 @@ TOKEN_OVER: Final = Refusal(
 )
 
 NO_STREAM: Final = Refusal(
-    405, -32600, "There is no stream here; send a POST.", headers=((b"Allow", b"POST, DELETE"),)
+    405,
+    INVALID_REQUEST,
+    "There is no stream here; send a POST.",
+    headers=((b"Allow", b"POST, DELETE"),),
 )
 
 POST_ONLY: Final = Refusal(
     405,
-    -32600,
+    INVALID_REQUEST,
     "In this version of the protocol everything is a POST.",
     headers=((b"Allow", b"POST"),),
 )
@@ -71,7 +74,6 @@ _CALLED: Final = {
     Kind.STATE: "request state",
     Kind.TASK: "task",
     Kind.EVENT: "event",
-    Kind.ASKED: "request",
 }
 
 SESSION_OVER: Final = Refusal(404, NOT_FOUND, "The session is over; send initialize again.")
@@ -102,8 +104,10 @@ def unknown_handle(kind: Kind) -> Refusal:
     """
     if kind is Kind.SESSION:
         return SESSION_OVER
-    # Of a request it is the answer; what else there is has no answer of JSON-RPC.
-    status = 400 if kind in (Kind.EVENT, Kind.ASKED) else 200
+    if kind is Kind.ASKED:
+        return Refusal(400, INVALID_REQUEST, Fault.UNASKED_RESPONSE.value.public)
+    # Whoever opens a stream has asked nothing that could be answered with 200.
+    status = 400 if kind is Kind.EVENT else 200
     return Refusal(status, INVALID_PARAMS, f"Unknown {_CALLED[kind]}; begin again without it.")
 
 

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from proxy.listing import private, without_other_lists
+from proxy.opening import TASKS_EXTENSION
 from proxy.wire.headers import Judged
 from proxy.wire.methods import LEGACY_VERSIONS, VERSIONS
-
-TASKS_EXTENSION: Final = "io.modelcontextprotocol/tasks"
 
 # What is not in here is not carried: a client must not be told that it could use it. Of each, the
 # members that may be told of.

@@ -19,6 +19,7 @@ from proxy.wire.jsonrpc import Notification, Request, Response
 from proxy.wire.methods import Judgment
 from proxy.wire.refusals import Fault, WireError
 
+TASKS_EXTENSION: Final = "io.modelcontextprotocol/tasks"
 RELATED_TASK: Final = "io.modelcontextprotocol/related-task"
 
 MOST_WATCHED: Final = 256
@@ -85,6 +86,7 @@ class Opening:
         if row.judgment in _PAGED and "cursor" in params:
             opened["cursor"] = self._open(call, Kind.CURSOR, message, "cursor", row.name.encode())
         elif row.judgment is Judgment.TASK:
+            _check_declared(judged, message)
             opened["taskId"], origin = self.task(call, params["taskId"])
         elif row.judgment is Judgment.LISTEN:
             opened["notifications"] = _wanted(message, params["notifications"])
@@ -161,6 +163,21 @@ def origin_of(server: str, content: Any) -> Origin:  # noqa: ANN401  JSON
     name, facts = content
     tool = Entity("Tool", f"{server}__{name}")
     return Origin(name, tuple(Fact(one[0], (tool, *one[1:])) for one in facts))
+
+
+def _check_declared(judged: Judged, message: Request | Notification) -> None:
+    """Raise `WireError` for a method of an extension whose client does not say that it has it."""
+    if judged.is_modern and not has_tasks(message.params or {}):
+        data = {"requiredCapabilities": {"extensions": {TASKS_EXTENSION: {}}}}
+        raise WireError(Fault.MISSING_CAPABILITY, id=message.id, data=data)
+
+
+def has_tasks(params: Mapping[str, Any]) -> bool:
+    """Tell whether a modern client says, with a request, that it knows tasks."""
+    match params.get("_meta"):
+        case {"io.modelcontextprotocol/clientCapabilities": {"extensions": dict(extensions)}}:
+            return TASKS_EXTENSION in extensions
+    return False
 
 
 def _wanted(message: Request | Notification, wanted: dict[str, Any]) -> dict[str, Any]:

@@ -220,7 +220,8 @@ class Pipeline:
             return await self._denied(call, judgement)
         decision_id = await self.recording.decided(call, judgement)
         result = response.result
-        if result is not None and "_meta" in result:
+        is_own_task = row.judgment is Judgment.OWN_TASK  # which the client named itself
+        if result is not None and "_meta" in result and not is_own_task:
             result = result | {"_meta": self.opening.related(call, result["_meta"])}
         outgoing = Response(ask.id, result, response.error)
         return await self.exchange.respond(call, call.server, judged, outgoing, decision_id)

@@ -48,6 +48,7 @@ ASKED: Final = "asked"
 """The status of what an upstream asked of a client, once it is on its way there."""
 
 _OK: Final = 200
+_LEAST_ERROR: Final = 400
 _REFUSED_US: Final = frozenset({401, 403, 407})
 
 
@@ -102,6 +103,9 @@ class Relay:
         except WireError as error:
             return unusable(asked, f"the answer was refused: {error}")
         response = _matching(message, asked.id)
+        if answer.status >= _LEAST_ERROR and isinstance(message, Response) and message.error:
+            # It can be about nothing else; some servers give all refusals one id of their own.
+            response = replace(message, id=asked.id)
         if response is None or (response.error is None and answer.status != _OK):
             return unusable(asked, "the answer is to something else")
         return await self._reply(asked, response, answer.status)

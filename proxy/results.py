@@ -11,7 +11,7 @@ from policies.pdp import DecisionPoint
 from proxy.asked import Asked
 from proxy.call import Call
 from proxy.identity.handles import Handles, Kind
-from proxy.introduction import TASKS_EXTENSION, UnusableResultError, introduction
+from proxy.introduction import UnusableResultError, introduction
 from proxy.listing import (
     Recognised,
     UnlistableError,
@@ -21,6 +21,7 @@ from proxy.listing import (
     private,
     type_of,
 )
+from proxy.opening import has_tasks
 from proxy.question import SET_LOG_LEVEL, Origin, document_id
 from proxy.rounds import Rounds
 from proxy.tasks import ForeignTaskError, Tasks
@@ -82,9 +83,7 @@ class Results:
         kind = result["resultType"]
         if kind == "input_required" and judgment in _CONTINUED:
             return await self.rounds.fitted(asked.call, asked.continuing, result)
-        extensions = asked.capabilities.get("extensions")
-        takes_tasks = type(extensions) is dict and TASKS_EXTENSION in extensions
-        if kind == "task" and judgment is Judgment.CALL_TOOL and takes_tasks:
+        if kind == "task" and judgment is Judgment.CALL_TOOL and has_tasks(asked.params):
             return await self._begun(asked, result)
         raise UnusableResultError("a result of a kind that was not asked for")
 

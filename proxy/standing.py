@@ -58,6 +58,10 @@ class Standing:
 
     async def change(self, change: Change) -> Applied:
         """Apply *change* to the ledger, then judge by it. Raises what the ledger raises."""
+        # What is stored is judged by, even if whoever wanted it has left meanwhile.
+        return await asyncio.shield(asyncio.ensure_future(self._changed(change)))
+
+    async def _changed(self, change: Change) -> Applied:
         async with self._changing:
             applied = await self._apply(change)
             if self._grounds.globs != self._globs:

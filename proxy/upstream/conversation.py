@@ -30,6 +30,23 @@ METHOD_NOT_FOUND: Final = -32601
 _MODERN_REFUSALS: Final = frozenset({HEADER_MISMATCH, -32021})  # a capability of ours is missing
 _NOT_ADMITTED: Final = frozenset({401, 403, 407})
 _NOT_NOW: Final = frozenset({408, 429})
+# Some servers offer a thing only to clients that can do their part in it. What they ask for in a
+# conversation is passed over: here it is all about what there is.
+_EVERYTHING: Final[Mapping[str, Any]] = {
+    "sampling": {"tools": {}, "context": {}},
+    "elicitation": {"form": {}, "url": {}},
+    "roots": {},
+    "tasks": {
+        "requests": {"sampling": {"createMessage": {}}, "elicitation": {"create": {}}},
+    },
+}
+_MODERN_EVERYTHING: Final[Mapping[str, Any]] = {
+    "sampling": {"tools": {}, "context": {}},
+    "elicitation": {"form": {}, "url": {}},
+    "roots": {},
+    "extensions": {"io.modelcontextprotocol/tasks": {}},
+}
+
 _CLIENT_KEY: Final = "io.modelcontextprotocol/clientInfo"
 _SESSION: Final = b"mcp-session-id"
 
@@ -187,7 +204,11 @@ async def _discover(line: Line) -> Conversation | None:
 
 async def _initialize(line: Line) -> Conversation:
     line.version = None
-    asked = {"protocolVersion": LEGACY_VERSIONS[-1], "capabilities": {}, "clientInfo": _client()}
+    asked = {
+        "protocolVersion": LEGACY_VERSIONS[-1],
+        "capabilities": _EVERYTHING,
+        "clientInfo": _client(),
+    }
     result = _result("initialize", await line.ask("initialize", asked))
     agreed = result.get("protocolVersion")
     if agreed not in LEGACY_VERSIONS:
@@ -248,7 +269,7 @@ def _no_common_version() -> UpstreamError:
 
 
 def _envelope(version: str | None) -> dict[str, Any]:
-    return {VERSION_KEY: version, CAPABILITIES_KEY: {}, _CLIENT_KEY: _client()}
+    return {VERSION_KEY: version, CAPABILITIES_KEY: _MODERN_EVERYTHING, _CLIENT_KEY: _client()}
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from http import HTTPStatus
 from typing import Final
 
 from proxy.upstream.answers import Answer, Stream
@@ -36,6 +37,8 @@ class Replies:
         message = _decoded(answer.body)
         if not isinstance(message, Response):
             raise hostile(Kind.MALFORMED, "no response where one was due")
+        if answer.status >= HTTPStatus.BAD_REQUEST and message.error is not None:
+            return message  # it can be about nothing else, whatever its id
         return _meant_for(id_, message)
 
     async def _streamed(self, stream: Stream, id_: Id) -> Response:

@@ -12,6 +12,7 @@ INVALID_REQUEST: Final = -32600
 METHOD_NOT_FOUND: Final = -32601
 INVALID_PARAMS: Final = -32602
 HEADER_MISMATCH: Final = -32020
+MISSING_CAPABILITY: Final = -32021
 UNSUPPORTED_VERSION: Final = -32022
 
 
@@ -109,6 +110,11 @@ class Fault(Enum):
         UNSUPPORTED_VERSION,
         400,
         "The protocol version is not supported; use one of data.supported.",
+    )
+    MISSING_CAPABILITY = Answer(
+        MISSING_CAPABILITY,
+        400,
+        "The method is for clients that declare a capability; see data.requiredCapabilities.",
     )
     NO_VERSION = Answer(
         INVALID_REQUEST,
