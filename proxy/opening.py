@@ -168,7 +168,7 @@ def origin_of(server: str, content: Any) -> Origin:  # noqa: ANN401  JSON
 def _check_declared(judged: Judged, message: Request | Notification) -> None:
     """Raise `WireError` for a method of an extension whose client does not say that it has it."""
     if judged.is_modern and not has_tasks(message.params or {}):
-        data = {"requiredCapabilities": {"extensions": {TASKS_EXTENSION: {}}}}
+        data: dict[str, Any] = {"requiredCapabilities": {"extensions": {TASKS_EXTENSION: {}}}}
         raise WireError(Fault.MISSING_CAPABILITY, id=message.id, data=data)
 
 

@@ -47,43 +47,16 @@ def data_plane(
     stack: AsyncExitStack, parts: Parts, tokens: TokenPlane, key: Secret
 ) -> tuple[DataPlane, Outlets]:
     """Return what serves agents, and its open streams. *key* seals what clients come back with."""
-    settings, state, telling = parts.settings, parts.state, parts.telling
-    enforcing, catalogues = parts.enforcing, parts.catalogues
-    judge = Judge(enforcing.point, catalogues.refresh_soon)
-    recording = Recording(enforcing.audit, telling.observer, CLOCKS.monotonic)
+    settings, state, enforcing = parts.settings, parts.state, parts.enforcing
+    judge = Judge(enforcing.point, parts.catalogues.refresh_soon)
+    recording = Recording(enforcing.audit, parts.telling.observer, CLOCKS.monotonic)
     asking, handles, outlets = Asking(judge, recording), Handles(key), Outlets(CLOCKS.now)
-    opening, tasks = Opening(handles), Tasks(handles, state.tasks, CLOCKS.now)
-    views = Views(enforcing.point, judge, partial(_renewed, state.standing))
-    verbatim = frozenset(settings.catalogue.verbatim_names)
-    rounds = Rounds(asking, handles)
-
-    def refuse(call: Call, response: Response) -> None:
-        exchange.refuse(call, response)
-
-    relay = Relay(
-        Results(enforcing.point, verbatim, catalogues.recognised, handles, rounds, tasks),
-        News(judge, tasks, rounds, catalogues.changed),
-        asking,
-        partial(_renewed, state.standing),
-        Reports(telling.observer.dropped, refuse),
-    )
-    exchange = Exchange(
-        recording,
-        Forwarding(settings.limits.call_seconds),
-        relay,
-        enforcing.admissions,
-        outlets,
-        views,
-        handles,
-    )
-    stack.push_async_callback(exchange.close)
-    state.standing.on_change = views.changed
-    _keep_up(stack, views.follow())
-    _keep_up(stack, _forgetting(state.tasks))
+    opening = Opening(handles)
+    exchange = _exchange(stack, parts, asking, handles, outlets)
     pipeline = Pipeline(
         parts.servers,
         state.standing,
-        catalogues,
+        parts.catalogues,
         judge,
         recording,
         opening,
@@ -92,16 +65,53 @@ def data_plane(
         exchange,
         enforcing.admissions,
         CLOCKS,
-        telling.traces,
+        parts.telling.traces,
         settings.limits.body_bytes,
-        verbatim,
+        frozenset(settings.catalogue.verbatim_names),
         settings.support_contact,
     )
     endpoints = Endpoints(
         settings.public_url, tokens.verifier, gateway_wide=settings.tokens.gateway_wide
     )
     nobody = _nobody(settings) if settings.mode == "development" else None
-    return DataPlane(pipeline, endpoints, tokens.jwks, telling.observer, nobody=nobody), outlets
+    observer = parts.telling.observer
+    return DataPlane(pipeline, endpoints, tokens.jwks, observer, nobody=nobody), outlets
+
+
+def _exchange(
+    stack: AsyncExitStack, parts: Parts, asking: Asking, handles: Handles, outlets: Outlets
+) -> Exchange:
+    """Return the way there and back; what it does beside calls ends with *stack*."""
+    state, point, catalogues = parts.state, parts.enforcing.point, parts.catalogues
+    renewed = partial(_renewed, state.standing)
+    views = Views(point, asking.judge, renewed)
+    tasks, rounds = Tasks(handles, state.tasks, CLOCKS.now), Rounds(asking, handles)
+    verbatim = frozenset(parts.settings.catalogue.verbatim_names)
+
+    def refuse(call: Call, response: Response) -> None:
+        exchange.refuse(call, response)
+
+    relay = Relay(
+        Results(point, verbatim, catalogues.recognised, handles, rounds, tasks),
+        News(asking.judge, tasks, rounds, catalogues.changed),
+        asking,
+        renewed,
+        Reports(parts.telling.observer.dropped, refuse),
+    )
+    exchange = Exchange(
+        asking.recording,
+        Forwarding(parts.settings.limits.call_seconds),
+        relay,
+        parts.enforcing.admissions,
+        outlets,
+        views,
+        handles,
+    )
+    stack.push_async_callback(exchange.close)
+    state.standing.on_change = views.changed
+    _keep_up(stack, views.follow())
+    _keep_up(stack, _forgetting(state.tasks))
+    return exchange
 
 
 def _renewed(standing: Standing, call: Call) -> Call:

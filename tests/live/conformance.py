@@ -22,7 +22,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from tests.live.install import HERE, PACKAGES, install
-from tests.live.servers import Server, _running
+from tests.live.servers import Server, running
 from tests.node import NODE
 
 REVISIONS: Final = ("2026-07-28", "2025-11-25", "2025-06-18")
@@ -120,7 +120,7 @@ async def acting(act: Callable[[Scene], Awaitable[None]]) -> AsyncIterator[Seque
 def serving() -> Iterator[Server]:
     """Run `conformance_server`, which offers what the suite calls."""
     command = [sys.executable, "-m", "tests.live.conformance_server", "0"]
-    with _running(command, ready=r"(http://\S+/mcp)") as (process, found):
+    with running(command, ready=r"(http://\S+/mcp)") as (process, found):
         yield Server(found[1], process)
 
 

@@ -16,7 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from tests.live.servers import Server, _running
+from tests.live.servers import Server, running
 
 _HERE: Final = Path(__file__).parent
 _ENVIRONMENTS: Final = _HERE / ".environments"
@@ -70,7 +70,7 @@ def fastmcp() -> Iterator[Server]:
     """Run `fastmcp_server`, which answers the 2026-07-28 revision and the legacy ones."""
     SERVERS.install()
     command = [str(SERVERS.program("python")), str(_SCRIPT), "0"]
-    with _running(command, ready=r"(http://\S+/mcp)") as (process, found):
+    with running(command, ready=r"(http://\S+/mcp)") as (process, found):
         yield Server(found[1], process)
 
 
@@ -81,7 +81,7 @@ def time_behind_proxy() -> Iterator[Server]:
     PROXY.install()
     command = [str(PROXY.program("mcp-proxy")), "--host", "127.0.0.1", "--port", "0", "--"]
     command += [str(SERVERS.program("mcp-server-time")), "--local-timezone", "UTC"]
-    with _running(command, ready=r"running on (http://\S+)") as (process, found):
+    with running(command, ready=r"running on (http://\S+)") as (process, found):
         yield Server(f"{found[1]}/mcp", process)
 
 

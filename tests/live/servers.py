@@ -54,7 +54,7 @@ def everything() -> Iterator[Server]:
 def dual_era(port: int = 0) -> Iterator[Server]:
     """Run `dual_era_server`, which answers the 2026-07-28 revision and the legacy ones."""
     command = [sys.executable, "-m", "tests.live.dual_era_server", str(port)]
-    with _running(command, ready=r"(http://\S+/mcp)") as (process, found):
+    with running(command, ready=r"(http://\S+/mcp)") as (process, found):
         yield Server(found[1], process)
 
 
@@ -99,12 +99,12 @@ def _everything() -> Iterator[Server]:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     command = [str(NODE), str(_EVERYTHING), "streamableHttp"]
-    with _running(command, ready=r"listening on port", PORT=str(port)) as (process, _):
+    with running(command, ready=r"listening on port", PORT=str(port)) as (process, _):
         yield Server(f"http://127.0.0.1:{port}/mcp", process)
 
 
 @contextmanager
-def _running(
+def running(
     command: Sequence[str], *, ready: str, **variables: str
 ) -> Iterator[tuple[subprocess.Popen[str], re.Match[str]]]:
     """Run *command* until the block ends, from when it prints what *ready* matches."""
