@@ -24,6 +24,7 @@ run: $(STAMP) ## Show a gateway at work, and leave it running
 test: $(STAMP) ## Run every test
 	sh bench/tools.sh
 	$(BIN)/python -m tests.live.install
+	$(BIN)/python -m tests.live.python_servers
 	$(BIN)/python -m pytest -n auto -m "not fuzz"
 
 lint: $(STAMP) ## Check style and types
