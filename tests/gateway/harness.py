@@ -18,6 +18,7 @@ from proxy import policyfiles
 from proxy.app import Gateway, running
 from proxy.config import load
 from proxy.datadir import DataDirectory
+from proxy.identity.handles import Handles, Holder, Kind
 from proxy.identity.issue import TokenRequest
 from proxy.identity.keyring import Plane
 from proxy.identity.planes import TokenPlane
@@ -27,7 +28,7 @@ from proxy.telemetry.events import Events
 from storage.facts import Change
 from storage.journal import Record, read
 from tests.gateway.desk import Desk, offering
-from tests.gateway.raw import DEADLINE, MODERN, Header, Line, Said, asking, request
+from tests.gateway.raw import DEADLINE, LEGACY, MODERN, Header, Line, Said, asking, request
 from tests.upstream.scripted import Listener, listening
 from tests.upstream.speaking import Speech
 
@@ -83,6 +84,17 @@ class Rig:
         if client not in self._bearers:
             self._bearers[client] = f"Bearer {self.token(client)}"
         return self._bearers[client]
+
+    def session(
+        self, client: str = CI, id_: str = "s-1", version: str = LEGACY, *, server: str = "up"
+    ) -> Header:
+        """Return the header with which *client* shows the upstream's session *id_* as its own."""
+        token = self.bearer(client).partition(" ")[2]
+        principal = self.tokens.verifier.verify(token, frozenset({PUBLIC_URL}))
+        master = master_key(DataDirectory(self.directory).master_key, {})
+        handles = Handles(master.key_for("handles"))
+        handle = handles.seal(Kind.SESSION, Holder(principal, server), [id_, version])
+        return ("Mcp-Session-Id", handle)
 
     async def state(self, *facts: Fact) -> None:
         """Let *facts* hold from now on."""

@@ -195,33 +195,34 @@ def test_no_other_verb_tells_an_unknown_server_from_a_forbidden_one(rig: Rig, ve
             ("Authorization", rig.bearer(NOBODY)),
             ("Accept", "text/event-stream"),
             ("MCP-Protocol-Version", LEGACY),
-            ("Mcp-Session-Id", "s-1"),
+            rig.session(NOBODY),
         ]
         forbidden = await rig.post(headers, b"", verb=verb)
         unknown = await rig.post(headers, b"", path="/servers/nowhere/mcp", verb=verb)
 
-        assert forbidden.status == {"GET": 405, "DELETE": 404}[verb]
+        assert (forbidden.status, forbidden.code) == (404, 40401)
         alike(forbidden, unknown)
 
     rig.run(story())
 
 
 @pytest.mark.parametrize(
-    ("verb", "path", "status", "reason"),
+    ("verb", "path", "era", "status", "reason"),
     [
-        ("GET", "/servers/up/mcp", 405, "unknown_method"),
-        ("GET", "/servers/up/mcp?a=b", 404, "malformed"),
-        ("POST", "/servers/up/mcp?a=b", 404, "malformed"),
-        ("DELETE", "/servers/up/mcp?a=b", 404, "malformed"),
-        ("DELETE", "/servers/up/mcp", 400, "malformed"),
+        ("GET", "/servers/up/mcp", MODERN, 405, "unknown_method"),
+        ("DELETE", "/servers/up/mcp", MODERN, 405, "unknown_method"),
+        ("GET", "/servers/up/mcp?a=b", LEGACY, 404, "malformed"),
+        ("POST", "/servers/up/mcp?a=b", MODERN, 404, "malformed"),
+        ("DELETE", "/servers/up/mcp?a=b", LEGACY, 404, "malformed"),
+        ("DELETE", "/servers/up/mcp", LEGACY, 400, "malformed"),
     ],
 )
 def test_whoever_is_identified_and_refused_is_in_the_record(
-    rig: Rig, verb: str, path: str, status: int, reason: str
+    rig: Rig, verb: str, path: str, era: str, status: int, reason: str
 ) -> None:
     async def story() -> None:
         before, seen = len(rig.records()), rig.mark
-        body, headers = asking("tools/list")
+        body, headers = asking("tools/list", version=era)
         headers.append(("Authorization", rig.bearer()))
 
         said = await rig.post(headers, body if verb == "POST" else b"", path=path, verb=verb)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -90,7 +91,9 @@ def test_a_list_shows_what_its_reader_may_use_and_in_the_order_of_the_upstream(
             assert everything.message["result"][member] == order
             expected = [one for one in order if one[NAMED[member]] in shown]
             assert few.message["result"][member] == expected
-            assert few.message["result"]["nextCursor"] == "2"
+            cursors = {one.message["result"]["nextCursor"] for one in (everything, few)}
+            assert len(cursors) == 2
+            assert "2" not in cursors
 
     rig.run(story())
 
@@ -338,6 +341,8 @@ def test_a_list_of_a_shape_that_is_understood_shows_what_it_should(
             return await rig.ask("tools/list", version=era, client=FEW)
 
     said = rig.run(story())
+    # An event that says no more than where to go on is for legacy clients, and is no message.
+    said = replace(said, body=said.body.replace(b"data: \n", b""))
 
     assert said.status == 200
     assert names(said, "tools") == ["echo", "fetch"]

@@ -99,6 +99,7 @@ def zipped(message: dict[str, Any]) -> bytes:
     return gzip.compress(text(message))
 
 
+ANSWER = text({"jsonrpc": "2.0", "id": 7, "result": {}})
 REFUSED = [
     Row("duplicate name", 400, -32700, body=spelt('"name": ', '"name": "wipe", "name": ')),
     Row("duplicate method", 400, -32700, body=spelt('"method": ', '"method": "ping", "method": ')),
@@ -143,8 +144,8 @@ REFUSED = [
     Row("method and result", 400, -32600, id=7, body=with_members(result={})),
     Row("method and error", 400, -32600, id=7, body=with_members(error={"code": 1, "message": ""})),
     Row("a member of no meaning", 400, -32600, id=7, body=with_members(tool="wipe")),
-    Row("a response", 400, -32600, id=7, body=lambda _: text({"jsonrpc": "2.0", "id": 7,
-                                                               "result": {}})),
+    Row("a response", 400, -32600, id=7, eras=(MODERN,), body=lambda _: ANSWER),
+    Row("a response to nothing", 400, -32600, "not_visible", 7, (LEGACY,), body=lambda _: ANSWER),
     Row("jsonrpc missing", 400, -32600, id=7, body=without("jsonrpc")),
     Row("jsonrpc 1.0", 400, -32600, id=7, body=with_members(jsonrpc="1.0")),
     Row("params missing", 400, -32602, id=7, body=without("params")),

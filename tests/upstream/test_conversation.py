@@ -35,6 +35,12 @@ from tests.upstream.speaking import (
 )
 
 LIST = {"tools": [{"name": "a"}]}
+ABLE = {
+    "sampling": {"tools": {}, "context": {}},
+    "elicitation": {"form": {}, "url": {}},
+    "roots": {},
+}
+"""What clients of either era can do, so that a server offers all it has."""
 GREETING = ["server/discover", "initialize", "notifications/initialized"]
 
 
@@ -106,7 +112,10 @@ def test_a_modern_request_carries_its_version_in_headers_and_envelope_and_no_ses
         "cursor": "x",
         "_meta": {
             "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-            "io.modelcontextprotocol/clientCapabilities": {},
+            "io.modelcontextprotocol/clientCapabilities": {
+                **ABLE,
+                "extensions": {"io.modelcontextprotocol/tasks": {}},
+            },
             "io.modelcontextprotocol/clientInfo": {
                 "name": "northgate",
                 "version": version("northgate"),
@@ -148,7 +157,9 @@ def test_a_legacy_session_is_begun_used_and_ended_with_its_id_and_the_agreed_ver
     assert [each.get("Mcp-Session-Id") for each in own] == [None, None, "s-1", "s-1", "s-1"]
     assert {each["Authorization"] for each in own} == {"Bearer of-the-gateway"}
     asked = understood(listener.seen[1])[1]["params"]
-    assert (asked["protocolVersion"], asked["capabilities"]) == ("2025-11-25", {})
+    requests = {"sampling": {"createMessage": {}}, "elicitation": {"create": {}}}
+    assert asked["protocolVersion"] == "2025-11-25"
+    assert asked["capabilities"] == {**ABLE, "tasks": {"requests": requests}}
     assert "params" not in understood(listener.seen[3])[1]
 
 
