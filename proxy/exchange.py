@@ -17,6 +17,7 @@ from proxy.listener.answers import Answer, EventStream
 from proxy.outlets import Outlet, Outlets
 from proxy.recording import Recording
 from proxy.relay import Relay, Reply, refusal_of, unusable
+from proxy.resuming import Place
 from proxy.streaming import Ends, Events, Pump
 from proxy.upstream.answers import Answer as UpstreamAnswer
 from proxy.upstream.answers import Stream
@@ -27,6 +28,7 @@ from proxy.views import Views
 from proxy.way import Way
 from proxy.wire.headers import Judged
 from proxy.wire.jsonrpc import Notification, Request, Response
+from proxy.wire.methods import Judgment
 
 Reaction = Answer | EventStream
 
@@ -86,8 +88,9 @@ class Exchange:
         self, call: Call, server: Server, judged: Judged, message: Notification, decision_id: str
     ) -> Answer:
         """Forward a notification, and return what an upstream has for it: no more than a status."""
-        if judged.is_modern:
-            # There a request is cancelled by closing its stream, and nothing else is told.
+        if judged.is_modern or _is_of_nobody(call, judged):
+            # In a modern version a request is cancelled by closing its stream, and nothing else is
+            # told.
             self.recording.ended(call, decision_id, DROPPED)
             return Answer(_ACCEPTED)
         try:
@@ -115,15 +118,12 @@ class Exchange:
             self._loosely(self._refused(call, call.server, response))
 
     async def listen(
-        self, call: Call, server: Server, judged: Judged, resumed: Asked | None,
-        last_event: str | None, decision_id: str,
-    ) -> Reaction:  # fmt: skip
-        """Open a stream of what the upstream says, beginning after *last_event* if that is given.
-
-        *resumed* is the request whose answer the client waits for there.
-        """
+        self, call: Call, server: Server, judged: Judged, place: Place, decision_id: str
+    ) -> Reaction:
+        """Open a stream of what the upstream says, from *place* on."""
+        resumed = place.asked
         try:
-            answer = await self.forwarding.open(server, call, judged, last_event)
+            answer = await self.forwarding.open(server, call, judged, place.after)
         except UpstreamError as error:
             return self._failed(call, [decision_id], error)
         except asyncio.CancelledError:
@@ -333,6 +333,15 @@ class Exchange:
         self._loose.add(task)
         task.add_done_callback(self._loose.discard)
         return task
+
+
+def _is_of_nobody(call: Call, judged: Judged) -> bool:
+    """Tell whether a notification names a request that may as well be another principal's.
+
+    Without a session there is nothing by which an upstream could know whose it is.
+    """
+    row = judged.method
+    return call.session is None and row is not None and row.judgment is Judgment.IN_FLIGHT
 
 
 async def _abandoned(task: asyncio.Task[Reaction]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from policies.model import Reason, Verdict
+from policies.model import Reason
 from proxy import errors
 from proxy.asked import Asked
 from proxy.audit import UnrecordedError
@@ -17,7 +17,7 @@ from proxy.catalogues import Catalogues
 from proxy.errors import Refusal
 from proxy.exchange import Exchange, Reaction
 from proxy.forward import check_mirrored
-from proxy.identity.handles import Kind, UnknownHandleError
+from proxy.identity.handles import UnknownHandleError
 from proxy.identity.principal import Principal
 from proxy.judgement import Judge, Judgement
 from proxy.limits import Admission, Admissions
@@ -25,10 +25,12 @@ from proxy.listener.answers import Answer
 from proxy.listener.incoming import Incoming
 from proxy.listener.refusals import BodyError
 from proxy.listening import Listening, Subscribing
-from proxy.opening import Opening, Resumption
+from proxy.opening import Opening
 from proxy.outbound import Outbound
-from proxy.question import ASKS, CONNECT, KINDS, Origin, Question, question_of
+from proxy.question import ASKS, Origin, question_of
 from proxy.recording import Recording, denial
+from proxy.refusing import refusal_of
+from proxy.resuming import Resuming
 from proxy.standing import Standing
 from proxy.telemetry.context import TraceContext, carried
 from proxy.telemetry.traces import Traces
@@ -63,6 +65,7 @@ class Pipeline:
     opening: Opening
     outbound: Outbound
     subscribing: Subscribing
+    resuming: Resuming
     exchange: Exchange
     admissions: Admissions
     clocks: Clocks
@@ -138,7 +141,7 @@ class Pipeline:
         if call.id is not None and not self.admissions.may_stream(call.actor):
             # Before anything is done: afterwards, to refuse the answer would undo nothing.
             return await self._too_fast(call, Admission.REFUSED)
-        if routing.version not in MODERN_VERSIONS and connect.decision.allowed:
+        if _is_in_session(routing, message) and connect.decision.allowed:
             call.session = self.opening.session(call, routing.session)
         judged = self._agreed(call, connect, routing, message)
         if isinstance(message, Response):
@@ -237,12 +240,9 @@ class Pipeline:
         judged = self._in_session(call, connect, routing)
         if not self.admissions.may_stream(call.actor):
             return await self._too_fast(call, Admission.REFUSED)
-        resumed, last_event = None, None
-        if routing.last_event is not None:
-            last_event, content = self.opening.event(call, routing.last_event)
-            resumed = self._resumed(call, judged, content)
+        resuming = await self.resuming.found(call, judged, routing.last_event)
         decision_id = await self.recording.decided(call, connect)
-        return await self.exchange.listen(call, server, judged, resumed, last_event, decision_id)
+        return await self.exchange.listen(call, server, judged, resuming, decision_id)
 
     async def _end_session(self, incoming: Incoming, call: Call) -> Reaction:
         connect = await self.judge.connect(call)
@@ -266,18 +266,6 @@ class Pipeline:
             supported=_versions(call, connect),
         )
         return Judged(call.version, None)
-
-    def _resumed(self, call: Call, judged: Judged, content: Resumption | None) -> Asked | None:
-        """Return the request whose stream is taken up again, as far as it is known."""
-        if content is None:
-            return None
-        row = find(Party.CLIENT, content.method, judged.version)
-        if row is None:
-            raise UnknownHandleError(Kind.EVENT)
-        question = Question(CONNECT, call.entity, content.subject)
-        params = {"_meta": {"progressToken": content.token}}
-        own = Judged(judged.version, row)
-        return Asked(call, own, question, content.id, content.decision_id, params)
 
     async def _decoded(self, incoming: Incoming, call: Call) -> Message:
         try:
@@ -328,29 +316,18 @@ class Pipeline:
     async def _denied(self, call: Call, judgement: Judgement, row: Method | None = None) -> Answer:
         """Record and answer a question that was not answered with yes."""
         decision_id = await self.recording.decided(call, judgement)
-        return self._refused(call, self._refusal(call, judgement, decision_id, row))
-
-    def _refusal(
-        self, call: Call, judgement: Judgement, decision_id: str, row: Method | None
-    ) -> Refusal:
-        question, decision = judgement.question, judgement.decision
-        if decision.verdict is Verdict.UNDECIDED:
-            return errors.CANNOT_DECIDE
-        if question.resource.type == "Server" and question.action == CONNECT:
-            return errors.UNKNOWN_SERVER
-        if decision.reason is not Reason.NOT_VISIBLE:
-            return errors.denied(decision.reason.value, decision_id, self.support_contact)
-        if row is not None and row.judgment is Judgment.TASK:
-            return errors.unknown_handle(Kind.TASK)
-        kind = KINDS[question.resource.type]
-        if kind == "resource":
-            is_modern = call.version in MODERN_VERSIONS
-            return errors.unknown_document(question.subject, modern=is_modern)
-        return errors.unknown_item(kind, question.subject)
+        refusal = refusal_of(call, judgement, decision_id, row, self.support_contact)
+        return self._refused(call, refusal)
 
     def _refused(self, call: Call, refusal: Refusal) -> Answer:
         self.recording.measured(call, str(refusal.code))
         return Answer(refusal.status, refusal.encode(call.id), refusal.headers)
+
+
+def _is_in_session(routing: Routing, message: Message) -> bool:
+    """Tell whether *message* belongs to a session, if there is one; the first begins another."""
+    is_first = isinstance(message, Request) and message.method == "initialize"
+    return routing.version not in MODERN_VERSIONS and not is_first
 
 
 def _origin(judgement: Judgement) -> Origin | None:

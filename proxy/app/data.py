@@ -30,6 +30,7 @@ from proxy.pipeline import Pipeline
 from proxy.recording import Recording
 from proxy.relay import Relay, Reports
 from proxy.results import Results
+from proxy.resuming import Resuming
 from proxy.rounds import Rounds
 from proxy.server import DataPlane
 from proxy.standing import Standing
@@ -62,6 +63,7 @@ def data_plane(
         opening,
         Outbound(judge, asking),
         Subscribing(judge, recording, opening),
+        Resuming(opening, judge),
         exchange,
         enforcing.admissions,
         CLOCKS,
