@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from policies.model import Reason
+from policies.model import Reason, Verdict
+from policies.pdp import UndecidedError
 from proxy.call import Call
 from proxy.judgement import Judge
 from proxy.opening import RELATED_TASK
-from proxy.question import ASKS
+from proxy.question import ASKS, rights_to_ask
 from proxy.recording import Recording, denial
 from proxy.wire.jsonrpc import Request
-from proxy.wire.methods import INPUT_REQUESTS, Judgment, Method
+from proxy.wire.methods import INPUT_REQUESTS, Method
 
 _ACTIONS: Final = {"sampling": "sample", "elicitation": "elicit", "roots": "list_roots"}
 _CAPABILITIES: Final = {action: name for name, action in _ACTIONS.items()}
@@ -68,17 +69,10 @@ class Asking:
 
         Raises `UnrecordedError`.
         """
-        if row.judgment is Judgment.OWN_TASK:
-            actions: tuple[str, ...] = tuple(_TASK_REQUESTS.values())
-        else:
-            actions = (ASKS[row.judgment],)
         if not is_proper(request.method, request.params or {}):
             await self.recording.decided(call, denial(call, Reason.MALFORMED), request.method)
             return None
-        for action in actions:
-            judgement = await self.judge.on_server(call, action)
-            if judgement.decision.allowed or action == actions[-1]:
-                break
+        judgement = await self.judge.on_server(call, *rights_to_ask(row.judgment))
         decision_id = await self.recording.decided(call, judgement, request.method)
         return decision_id if judgement.decision.allowed else None
 
@@ -88,7 +82,8 @@ class Asking:
         """Return the records that allow all *requests* for input.
 
         *declared* are the capabilities of the client: nobody is asked for what he cannot do. Raises
-        `InputRefusedError` for the first that is not allowed, and `UnrecordedError`.
+        `InputRefusedError` for the first that is not allowed, `UndecidedError` for the first that
+        could not be judged, and `UnrecordedError`.
         """
         allowed = []
         for request in requests.values():
@@ -99,6 +94,8 @@ class Asking:
             if not is_wanted or not is_proper(method, request.get("params") or {}):
                 judgement = denial(call, Reason.MALFORMED)
             decision_id = await self.recording.decided(call, judgement, method)
+            if judgement.decision.verdict is Verdict.UNDECIDED:
+                raise UndecidedError(method)
             if not judgement.decision.allowed:
                 raise InputRefusedError(judgement.decision.reason.value, decision_id)
             allowed.append(decision_id)

@@ -75,10 +75,12 @@ class Judge:
             raise WireError(Fault.LOOKALIKE_KEY, id=id_)
         return judgement
 
-    async def on_server(self, call: Call, action: str) -> Judgement:
-        """Return whether *action*, on the server as a whole, is allowed."""
+    async def on_server(self, call: Call, action: str, *others: str) -> Judgement:
+        """Return whether *action*, or else one of *others*, is allowed on the server as a whole."""
         request = call.request(action, call.entity)
         decision = await self._point.decide(request, call.grounds)
+        if others and not decision.allowed:
+            return await self.on_server(call, *others)
         return Judgement(Question(action, call.entity), decision)
 
     async def may(self, call: Call, question: Question) -> bool:

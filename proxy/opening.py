@@ -25,6 +25,8 @@ RELATED_TASK: Final = "io.modelcontextprotocol/related-task"
 MOST_WATCHED: Final = 256
 """Documents, or tasks, that one subscription may name."""
 
+_PRESENT: Final = "argument_present"
+
 _PAGED: Final = frozenset({Judgment.FILTER_LIST, Judgment.TASK_LIST})
 _CONTINUED: Final = frozenset({Judgment.CALL_TOOL, Judgment.GET_PROMPT, Judgment.READ_DOCUMENT})
 
@@ -90,6 +92,8 @@ class Opening:
             opened["taskId"], origin = self.task(call, params["taskId"])
         elif row.judgment is Judgment.LISTEN:
             opened["notifications"] = _wanted(message, params["notifications"])
+            if params["notifications"].get("taskIds"):
+                _check_declared(judged, message)
         if row.judgment in _CONTINUED and judged.is_modern and "requestState" in params:
             about = request_digest(row.name, params)
             opened["requestState"] = self._open(call, Kind.STATE, message, "requestState", about)
@@ -113,8 +117,11 @@ class Opening:
 
     def task(self, call: Call, handle: str) -> tuple[str, Origin]:
         """Return the upstream's own id of a task, and where the task came from."""
-        task_id, origin = self._handles.open(Kind.TASK, call.holder, handle)
-        return task_id, origin_of(call.server_name, origin)
+        task_id, content = self._handles.open(Kind.TASK, call.holder, handle)
+        origin = origin_of(call, content)
+        if origin is None:
+            raise UnknownHandleError(Kind.TASK)
+        return task_id, origin
 
     def related(self, call: Call, meta: Any) -> Any:  # noqa: ANN401  JSON
         """Return *meta* with the upstream's own id of the task that it relates to.
@@ -153,16 +160,43 @@ def request_digest(method: str, params: Mapping[str, Any]) -> bytes:
     return blake2b(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
 
 
-def origin_content(origin: Origin) -> list[Any]:
-    """Return *origin* as JSON. All its facts are about its tool, which is not repeated."""
-    return [origin.tool, [[fact.predicate, *fact.args[1:]] for fact in origin.facts]]
+def origin_content(call: Call, tool: str, origin: Origin | None) -> list[Any]:
+    """Return as JSON what is known of the *call* of *tool* that began a task.
+
+    All its facts are about the tool, which is not repeated. Beside them stand the arguments that
+    rules asked after and that were not there.
+    """
+    if origin is None:
+        return [tool, [], []]
+    absent = _asked_after(call, tool) - _present(origin)
+    return [tool, [[fact.predicate, *fact.args[1:]] for fact in origin.facts], sorted(absent)]
 
 
-def origin_of(server: str, content: Any) -> Origin:  # noqa: ANN401  JSON
-    """Return what `origin_content` was given."""
-    name, facts = content
-    tool = Entity("Tool", f"{server}__{name}")
-    return Origin(name, tuple(Fact(one[0], (tool, *one[1:])) for one in facts))
+def origin_of(call: Call, content: Any) -> Origin | None:  # noqa: ANN401  JSON
+    """Return the origin of a task of which *content* is known.
+
+    None if rules ask by now after an argument that nobody looked for when the task began: one may
+    allow what lacks it, and whether it was there cannot be found out any more.
+    """
+    name, facts, absent = content
+    tool = _tool(call, name)
+    origin = Origin(name, tuple(Fact(one[0], (tool, *one[1:])) for one in facts))
+    is_known = _asked_after(call, name) <= _present(origin).union(absent)
+    return origin if is_known else None
+
+
+def _tool(call: Call, name: str) -> Entity:
+    return Entity("Tool", f"{call.server_name}__{name}")
+
+
+def _asked_after(call: Call, tool: str) -> set[str]:
+    """Return the arguments of which rules ask whether they are there."""
+    asked = call.grounds.call_tests(_tool(call, tool)).asked
+    return {key for predicate, key, _ in asked if predicate == _PRESENT}
+
+
+def _present(origin: Origin) -> set[str]:
+    return {str(fact.args[1]) for fact in origin.facts if fact.predicate == _PRESENT}
 
 
 def _check_declared(judged: Judged, message: Request | Notification) -> None:

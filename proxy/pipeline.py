@@ -27,7 +27,7 @@ from proxy.listener.refusals import BodyError
 from proxy.listening import Listening, Subscribing
 from proxy.opening import Opening
 from proxy.outbound import Outbound
-from proxy.question import ASKS, Origin, question_of
+from proxy.question import Origin, question_of, rights_to_ask
 from proxy.recording import Recording, denial
 from proxy.refusing import refusal_of
 from proxy.resuming import Resuming
@@ -43,6 +43,8 @@ from proxy.wire.refusals import INVALID_REQUEST, Fault, WireError
 
 LARGE_BODY: Final = 64 * 1024
 """Bytes from which on a message is decoded in a thread."""
+
+_NOT_ALLOWED: Final = {"code": errors.DENIED, "message": "The policy does not allow this."}
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,7 @@ class Pipeline:
         connect = await self.judge.connect(call)
         routing = headers.check_post(incoming.headers)
         message = await self._decoded(incoming, call)
-        if call.id is not None and not self.admissions.may_stream(call.actor):
+        if isinstance(message, Request) and not self.admissions.may_stream(call.actor):
             # Before anything is done: afterwards, to refuse the answer would undo nothing.
             return await self._too_fast(call, Admission.REFUSED)
         if _is_in_session(routing, message) and connect.decision.allowed:
@@ -218,9 +220,12 @@ class Pipeline:
         call.method = ask.method
         judgement = connect
         if row.judgment is not Judgment.NONE:
-            judgement = await self.judge.on_server(call, ASKS.get(row.judgment, "sample"))
+            judgement = await self.judge.on_server(call, *rights_to_ask(row.judgment))
         if not judgement.decision.allowed:
-            return await self._denied(call, judgement)
+            answer = await self._denied(call, judgement)
+            # Else the upstream would wait for what never comes.
+            self.exchange.refuse(call, Response(ask.id, error=_NOT_ALLOWED))
+            return answer
         decision_id = await self.recording.decided(call, judgement)
         result = response.result
         is_own_task = row.judgment is Judgment.OWN_TASK  # which the client named itself

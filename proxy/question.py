@@ -30,6 +30,9 @@ ASKS: Final = {
     Judgment.LIST_ROOTS: "list_roots",
 }
 
+# What a client does in a task of its own is one of these.
+TASKS_OF_CLIENTS: Final = ("sample", "elicit")
+
 # These are about the server as a whole.
 _ON_SERVER: Final = {
     Judgment.NONE: CONNECT,
@@ -102,6 +105,11 @@ def question_of(
         case Judgment.COMPLETE:
             return _completed(message, server, params["ref"], verbatim)
     raise WireError(Fault.UNKNOWN_METHOD, id=message.id)
+
+
+def rights_to_ask(judgment: Judgment) -> tuple[str, ...]:
+    """Return the actions of which an upstream needs one, to ask a client what is judged so."""
+    return (ASKS[judgment],) if judgment in ASKS else TASKS_OF_CLIENTS
 
 
 def document_id(server: str, uri: str) -> Entity:

@@ -10,7 +10,7 @@ from policies.model import Entity
 from policies.pdp import DecisionPoint
 from proxy.asked import Asked
 from proxy.call import Call
-from proxy.identity.handles import Handles, Kind
+from proxy.identity.handles import LONGEST_HANDLE, Handles, Kind
 from proxy.introduction import UnusableResultError, introduction
 from proxy.listing import (
     Recognised,
@@ -27,7 +27,7 @@ from proxy.rounds import Rounds
 from proxy.tasks import ForeignTaskError, Tasks
 from proxy.templates import completed, known_expansions, possible_facts
 from proxy.visibility import visible
-from proxy.wire.methods import Judgment
+from proxy.wire.methods import Judgment, Party, find
 from proxy.wire.names import UnnameableError
 from storage.errors import StateError
 
@@ -58,12 +58,14 @@ class Results:
         row = asked.judged.method
         if row is None:
             return result
+        fitter = self._fitters().get(row.judgment)
         if asked.judged.is_modern and result.get("resultType", "complete") != "complete":
-            return await self._incomplete(asked, row.judgment, result)
+            result = await self._incomplete(asked, row.judgment, result)
+        elif fitter is not None:
+            result = await fitter(asked, result)
         if "_meta" in result:
             result = result | {"_meta": await self.tasks.related(asked.call, result["_meta"])}
-        fitter = self._fitters().get(row.judgment)
-        return result if fitter is None else await fitter(asked, result)
+        return result
 
     def _fitters(self) -> Mapping[Judgment, Fitter]:
         return {
@@ -97,12 +99,17 @@ class Results:
         return result
 
     def _paged(self, asked: Asked, result: dict[str, Any]) -> dict[str, Any]:
-        """Return *result* with a cursor that is the caller's alone, if there is a next page."""
+        """Return *result* with a cursor that is the caller's alone, if there is a next page.
+
+        Raises `UnlistableError` for one that nobody could ask for the rest with.
+        """
         cursor = next_cursor(result)
         if cursor is None:
             return result
         about = asked.method.encode()
         sealed = self.handles.seal(Kind.CURSOR, asked.call.holder, cursor, about)
+        if len(sealed) > LONGEST_HANDLE:
+            raise UnlistableError("nextCursor")
         return result | {"nextCursor": sealed}
 
     async def _list(self, asked: Asked, result: dict[str, Any]) -> dict[str, Any]:
@@ -174,17 +181,19 @@ class Results:
 
     async def _called(self, asked: Asked, result: dict[str, Any]) -> dict[str, Any]:
         """Return the result of a tool, or the task that it has become."""
-        if asked.judged.is_modern or "task" not in result:
+        knows_tasks = find(Party.CLIENT, "tasks/get", asked.judged.version) is not None
+        if asked.judged.is_modern or not knows_tasks or "task" not in result:
             return result
         return result | {"task": await self._begun(asked, result["task"])}
 
     async def _begun(self, asked: Asked, task: Any) -> dict[str, Any]:  # noqa: ANN401  JSON
         if type(task) is not dict:
             raise UnusableResultError("a task cannot be read")
-        origin = asked.origin or Origin(asked.question.subject)
-        is_listed = not asked.judged.is_modern
+        tool, is_listed = asked.question.subject, not asked.judged.is_modern
         try:
-            handle = await self.tasks.began(asked.call, task, origin, is_listed=is_listed)
+            handle = await self.tasks.began(
+                asked.call, task, tool, asked.origin, is_listed=is_listed
+            )
         except ValueError as error:
             raise UnusableResultError(str(error)) from error
         except (ForeignTaskError, StateError) as error:

@@ -42,10 +42,7 @@ class Rounds:
     async def fitted(
         self, call: Call, continuing: Continuing, result: dict[str, Any]
     ) -> dict[str, Any]:
-        """Return *result*, which asks for input, as the client may see it.
-
-        Raises `InputRefusedError`, `UnusableResultError` and `UnrecordedError`.
-        """
+        """Return *result*, which asks for input, as the client may see it. Raises as `inputs`."""
         fitted = dict(result)
         if "inputRequests" in result:
             fitted["inputRequests"] = await self.inputs(
@@ -70,7 +67,7 @@ class Rounds:
     ) -> dict[str, Any]:
         """Return *requests* for input once each is allowed, and recorded.
 
-        Raises `InputRefusedError`, `UnusableResultError` and `UnrecordedError`.
+        Raises `InputRefusedError`, `UndecidedError`, `UnusableResultError` and `UnrecordedError`.
         """
         if type(requests) is not dict or len(requests) > MOST_INPUTS:
             raise UnusableResultError("the requests for input cannot be read")

@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-import orjson
-
 from proxy.call import Call
-from proxy.identity.handles import Handles, Kind
+from proxy.identity.handles import Handles, Kind, UnknownHandleError
 from proxy.opening import RELATED_TASK, origin_content, origin_of
 from proxy.question import Origin
+from proxy.wire.headers import MAX_HEADER
 from storage.errors import StateError
 from storage.tasks import OwnedTask, TaskLedger
 
 LONGEST_ID: Final = 1024
 """Characters of an upstream's id of a task."""
-
-LONGEST_ORIGIN: Final = 2048
-"""Characters of what a handle says about the call that began its task: it travels in headers."""
 
 KEPT_SECONDS: Final = 86_400
 """How long a task is known to be somebody's, if its upstream does not say how long it lasts."""
@@ -51,38 +47,52 @@ class Tasks:
         self._clock = clock
 
     async def began(
-        self, call: Call, task: Mapping[str, Any], origin: Origin, *, is_listed: bool
+        self,
+        call: Call,
+        task: Mapping[str, Any],
+        tool: str,
+        origin: Origin | None,
+        *,
+        is_listed: bool,
     ) -> str:
-        """Return the handle of *task*, which the call of *origin* began.
+        """Return the handle of *task*, which a call of *tool* began.
 
-        One that *is_listed* is kept in the ledger. Raises `ForeignTaskError`, `StateError`, and
-        `ValueError` if it has no usable id.
+        Without an *origin* nothing is known of that call's arguments. A task that *is_listed* is
+        kept in the ledger. Raises `ForeignTaskError`, `StateError`, and `ValueError` if it has no
+        usable id.
         """
         task_id = task.get("taskId")
         if type(task_id) is not str or not 0 < len(task_id) <= LONGEST_ID:
             raise ValueError("a task has no usable id")
-        content = orjson.dumps(origin_content(origin)).decode()
-        if len(content) > LONGEST_ORIGIN:
+        handle = self._handle(call, task_id, origin_content(call, tool, origin))
+        if len(handle) > MAX_HEADER:
             # Then later questions about it are answered without what held of its arguments.
-            content = orjson.dumps(origin_content(Origin(origin.tool))).decode()
+            handle = self._handle(call, task_id, origin_content(call, tool, None))
+        if len(handle) > MAX_HEADER:
+            raise ValueError("the id of a task fits into no header")
         if is_listed:
             until = self._clock() + _seconds(task)
-            owned = OwnedTask(call.server_name, task_id, call.holder.name, content, until)
+            # What held of arguments is written down for nobody else to read.
+            owned = OwnedTask(call.server_name, task_id, call.holder.name, handle, until)
             if not await self._ledger.own(owned):
                 raise ForeignTaskError(task_id)
-        return self._handle(call, task_id, content)
+        return handle
 
     async def owned(self, call: Call, task_ids: Sequence[str]) -> Mapping[str, OwnTask]:
         """Return those of *task_ids* that are the caller's. Raises `StateError`."""
         usable = [one for one in task_ids if 0 < len(one) <= LONGEST_ID]
         found = await self._ledger.owned(call.server_name, call.holder.name, usable)
-        return {
-            task_id: OwnTask(
-                self._handle(call, task_id, content),
-                origin_of(call.server_name, orjson.loads(content)),
-            )
-            for task_id, content in found.items()
-        }
+        opened = {task_id: self.opened(call, handle) for task_id, handle in found.items()}
+        return {task_id: own for task_id, own in opened.items() if own is not None}
+
+    def opened(self, call: Call, handle: str) -> OwnTask | None:
+        """Return the task of *handle*; None if it is none of the caller's, or cannot be judged."""
+        try:
+            _, content = self._handles.open(Kind.TASK, call.holder, handle)
+        except UnknownHandleError:
+            return None
+        origin = origin_of(call, content)
+        return None if origin is None else OwnTask(handle, origin)
 
     async def related(self, call: Call, meta: Any) -> Any:  # noqa: ANN401  JSON
         """Return *meta* of an upstream's message with the handle of the task that it relates to.
@@ -101,8 +111,8 @@ class Tasks:
                 return kept if own is None else kept | {RELATED_TASK: {"taskId": own.handle}}
         return kept
 
-    def _handle(self, call: Call, task_id: str, content: str) -> str:
-        return self._handles.seal(Kind.TASK, call.holder, [task_id, orjson.loads(content)])
+    def _handle(self, call: Call, task_id: str, content: list[Any]) -> str:
+        return self._handles.seal(Kind.TASK, call.holder, [task_id, content])
 
 
 def _seconds(task: Mapping[str, Any]) -> float:

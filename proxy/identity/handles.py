@@ -20,8 +20,8 @@ from proxy.identity.compact import canonical_bytes, canonical_text
 from proxy.identity.principal import Principal
 from proxy.identity.sealing import Secret
 
-LONGEST_HANDLE = 48 * 1024
-"""Characters of a handle that is looked at."""
+LONGEST_HANDLE = 272 * 1024
+"""Characters of a handle that is looked at: room for 32 Ki characters, six bytes each in JSON."""
 
 
 class Kind(StrEnum):

@@ -29,8 +29,9 @@ from storage.facts import Change
 from storage.journal import Record, read
 from tests.gateway.desk import Desk, offering
 from tests.gateway.raw import DEADLINE, LEGACY, MODERN, Header, Line, Said, asking, request
+from tests.upstream import scripted
 from tests.upstream.scripted import Listener, listening
-from tests.upstream.speaking import Speech
+from tests.upstream.speaking import ACCEPTED, Speech
 
 PUBLIC_URL: Final = "http://localhost:8080"
 PATH: Final = "/servers/up/mcp"
@@ -184,6 +185,32 @@ class Rig:
         return said.body.decode()
 
 
+@dataclass
+class Accepting(scripted.Line):
+    """A connection of an upstream that takes whatever clients answer to it."""
+
+    async def request(self) -> bytes:
+        """Return the next request that is no answer to one of the upstream's own."""
+        while is_answer(raw := await super().request()):
+            await self.send(ACCEPTED)
+        return raw
+
+
+def accepting(desk: Desk) -> scripted.Script:
+    """Return what *desk* does, which itself knows methods alone."""
+
+    async def script(line: scripted.Line) -> None:
+        await desk.script(Accepting(line.reader, line.writer, line.number, line.listener))
+
+    return script
+
+
+def is_answer(raw: bytes) -> bool:
+    """Tell whether an HTTP request carries the answer of a client."""
+    body = raw.partition(b"\r\n\r\n")[2]
+    return bool(body) and "method" not in json.loads(body)
+
+
 def may(client: str, role: str, type_: str, name: str) -> Fact:
     """Return the grant of *role* on one resource."""
     return Fact("has_role", (Entity("Client", client), role, Entity(type_, name)))
@@ -223,7 +250,7 @@ async def gateway(
     async with AsyncExitStack() as stack:
         desks = {name: Desk(dict(each)) for name, each in speeches.items()}
         listeners = {
-            name: await stack.enter_async_context(listening(desk.script))
+            name: await stack.enter_async_context(listening(accepting(desk)))
             for name, desk in desks.items()
         }
         known = {

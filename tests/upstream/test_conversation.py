@@ -35,7 +35,7 @@ from tests.upstream.speaking import (
 )
 
 LIST = {"tools": [{"name": "a"}]}
-ABLE = {
+ABLE: dict[str, object] = {
     "sampling": {"tools": {}, "context": {}},
     "elicitation": {"form": {}, "url": {}},
     "roots": {},
@@ -157,7 +157,7 @@ def test_a_legacy_session_is_begun_used_and_ended_with_its_id_and_the_agreed_ver
     assert [each.get("Mcp-Session-Id") for each in own] == [None, None, "s-1", "s-1", "s-1"]
     assert {each["Authorization"] for each in own} == {"Bearer of-the-gateway"}
     asked = understood(listener.seen[1])[1]["params"]
-    requests = {"sampling": {"createMessage": {}}, "elicitation": {"create": {}}}
+    requests: dict[str, object] = {"sampling": {"createMessage": {}}, "elicitation": {"create": {}}}
     assert asked["protocolVersion"] == "2025-11-25"
     assert asked["capabilities"] == {**ABLE, "tasks": {"requests": requests}}
     assert "params" not in understood(listener.seen[3])[1]
