@@ -15,12 +15,14 @@ import orjson
 
 from policies.demands import CallTests
 from policies.model import Answer, Decision, Entity, Fact
+from policies.polar.possible import TESTS
 from proxy.identity.principal import Principal
 from storage.journal import Journal, JournalError, JournalUnavailableError, Kind, RecordRefusedError
 
 Arguments = Literal["facts", "digest", "full"]
 
 _DIGEST_BYTES: Final = 16
+_TESTS: Final = frozenset(one.partition("/")[0] for one in TESTS)
 
 
 class UnrecordedError(Exception):
@@ -145,14 +147,14 @@ class Audit:
     def _decision(
         self, subject: Subject, decision: Decision, words: frozenset[str]
     ) -> dict[str, Any]:
-        redaction, resource = self._redaction, subject.resource
+        resource = subject.resource
         payload: dict[str, Any] = {
             "principal": principal_document(subject.principal),
             "server": subject.server,
             "method": subject.method,
             "action": subject.action,
             "resource": {"type": resource.type, "id": resource.id},
-            "facts": [redaction.fact(fact, words) for fact in subject.facts],
+            "facts": self._facts(subject, words),
             "policy": decision.policy,
             "fact_version": decision.fact_version,
             "now": subject.now,
@@ -166,6 +168,25 @@ class Audit:
             self._add_arguments(payload, subject, words)
         return payload
 
+    def _facts(self, subject: Subject, words: frozenset[str]) -> list[list[object]]:
+        """Return the facts of *subject*; what held of the arguments of an earlier call as well."""
+        is_kept = self._redaction.keep != "digest"
+        return [
+            self._fact(fact, words)
+            for fact in subject.facts
+            if is_kept or fact.predicate not in _TESTS
+        ]
+
+    def _fact(self, fact: Fact, words: frozenset[str]) -> list[object]:
+        redaction = self._redaction
+        if fact.predicate not in _TESTS:
+            return redaction.fact(fact, words)
+        resource, key, *rest = fact.args
+        if fact.predicate == "argument":
+            rest = [redaction.value(value, words) for value in rest]  # type: ignore[misc]
+        # Keys and patterns are words of the policy and its facts, not of the call.
+        return [fact.predicate, redaction.value(resource, words), key, *rest]
+
     def _add_arguments(
         self, payload: dict[str, Any], subject: Subject, words: frozenset[str]
     ) -> None:
@@ -173,17 +194,12 @@ class Audit:
         payload["args_digest"] = redaction.arguments(arguments)
         if redaction.keep == "digest" or subject.tests is None:
             return
-        resource = payload["resource"]
         silent = []
         for test, fact in zip(subject.tests.tests, subject.outcomes, strict=True):
             if fact is None:
                 silent.append([test.predicate, test.key, test.pattern])
-            elif test.predicate == "argument":
-                value = redaction.value(fact.args[2], words)
-                payload["facts"].append([fact.predicate, resource, test.key, value])
             else:
-                # Keys and patterns are words of the policy and its facts, not of the call.
-                payload["facts"].append([fact.predicate, resource, *fact.args[1:]])
+                payload["facts"].append(self._fact(fact, words))
         if silent:
             payload["silent_tests"] = silent
         if redaction.keep == "full":

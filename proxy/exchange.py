@@ -131,6 +131,8 @@ class Exchange:
             raise
         if answer.stream is None:
             return self._not_opened(call, answer, decision_id)
+        if not self.admissions.may_stream(call.actor):
+            return self._too_many(call, answer.stream, [decision_id])
         way = Way(call, judged, Outlet(call.principal), self.handles, resumed)
 
         def replied(reply: Reply, size: int) -> None:
@@ -191,11 +193,7 @@ class Exchange:
         """Return the stream that answers *asked*."""
         call, records = asked.call, _records(asked)
         if not self.admissions.may_stream(call.actor):
-            stream.close()
-            # Others took the last streams meanwhile, and what was asked for may have been done.
-            refusal = errors.CALLED_TOO_FAST
-            self._all_ended(call, records, UNKNOWN, error=str(refusal.code))
-            return Answer(refusal.status, refusal.encode(call.id), refusal.headers)
+            return self._too_many(call, stream, records)
         way = Way(call, asked.judged, Outlet(call.principal), self.handles, asked, is_own=True)
         is_answered = False
 
@@ -212,8 +210,17 @@ class Exchange:
         if session is not None:
             return await self._introduced(way, stream, ends, session)
         if asked.listening is not None:
+            way.outlet.is_held = True
             self.views.watch(way)
         return self._streamed(way, stream, ends, is_endless=asked.listening is not None)
+
+    def _too_many(self, call: Call, stream: Stream, records: Iterable[str]) -> Answer:
+        """Refuse a *stream* because others took the caller's last ones meanwhile."""
+        stream.close()
+        refusal = errors.CALLED_TOO_FAST
+        # What was asked for may have been done.
+        self._all_ended(call, records, UNKNOWN, error=str(refusal.code))
+        return Answer(refusal.status, refusal.encode(call.id), refusal.headers)
 
     async def _introduced(self, way: Way, stream: Stream, ends: Ends, session: str) -> Reaction:
         """Return a whole `initialize`: the head of the answer names a version that it tells last.
@@ -247,7 +254,7 @@ class Exchange:
         blocks, all_ends = self.relay.events(way, stream), Ends(ends.replied, closed)
         if way.judged.is_modern or not way.is_own:
             return EventStream(Events(blocks, all_ends), is_endless=is_endless)
-        pump = Pump(blocks, all_ends, lambda: way.is_resumable)
+        pump = Pump(blocks, all_ends, way.leave)
         self._loose.add(pump.task)
         pump.task.add_done_callback(self._loose.discard)
         return EventStream(pump)

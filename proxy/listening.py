@@ -85,6 +85,7 @@ class Subscribing:
     judge: Judge
     recording: Recording
     opening: Opening
+    verbatim: frozenset[str] = frozenset()
 
     async def allowed(
         self, call: Call, connect: Judgement, id_: Id, wanted: Mapping[str, Any]
@@ -107,7 +108,7 @@ class Subscribing:
         tasks = {
             task_id: handle
             for handle, task_id, origin in self._tasks(call, wanted.get("taskIds", []))
-            if await allows(going_on(call.server_name, origin))
+            if await allows(going_on(call.server_name, origin, self.verbatim))
         }
         changes = frozenset(method for name, method in CHANGES.items() if wanted.get(name) is True)
         return Listening(id_, changes, frozenset(uris), tasks, tuple(records))

@@ -13,9 +13,9 @@ from proxy.call import Call
 from proxy.introduction import UnusableResultError
 from proxy.judgement import Judge
 from proxy.listening import ACKNOWLEDGED, CHANGES, UPDATED, Listening
-from proxy.question import SET_LOG_LEVEL, SUBSCRIBE, document_question
+from proxy.question import SET_LOG_LEVEL, SUBSCRIBE, document_question, going_on
 from proxy.rounds import Rounds
-from proxy.tasks import Tasks
+from proxy.tasks import OwnTask, Tasks
 from proxy.upstream.server import Server
 from proxy.way import Way
 from proxy.wire.jsonrpc import Notification
@@ -33,6 +33,7 @@ class News:
     judge: Judge
     tasks: Tasks
     rounds: Rounds
+    verbatim: frozenset[str]
     on_changed: Callable[[Server], None]
 
     async def passed(self, way: Way, call: Call, message: Notification) -> Notification | None:
@@ -56,6 +57,8 @@ class News:
         self, way: Way, call: Call, message: Notification, judgment: Judgment
     ) -> Notification | None:
         listening = None if way.asked is None else way.asked.listening
+        if way.outlet.is_held is not (message.method == ACKNOWLEDGED):
+            return None  # what is heard is acknowledged first, and once
         match judgment:
             case Judgment.IN_FLIGHT:
                 found = _in_flight(way, message)
@@ -64,7 +67,7 @@ class News:
             case Judgment.ELICIT:
                 found = await self._if(call, "elicit", message)
             case Judgment.SUBSCRIBED if way.judged.is_modern:
-                found = await self._listened(call, listening, message)
+                found = await self._listened(way, call, listening, message)
             case Judgment.SUBSCRIBED:
                 found = message if await self._is_heard(call, message) else None
             case Judgment.TASK if way.judged.is_modern:
@@ -80,12 +83,13 @@ class News:
         return message if judgement.decision.allowed else None
 
     async def _listened(
-        self, call: Call, listening: Listening | None, message: Notification
+        self, way: Way, call: Call, listening: Listening | None, message: Notification
     ) -> Notification | None:
         """Return *message* if the client asked to hear of it, and still may."""
         if listening is None:
             return None
         if message.method == ACKNOWLEDGED:
+            way.outlet.release()
             return listening.acknowledged(message)
         if message.method == UPDATED:
             is_asked = (message.params or {}).get("uri") in listening.uris
@@ -112,7 +116,9 @@ class News:
         if type(task_id) is not str:
             return None
         own = (await self.tasks.owned(call, [task_id])).get(task_id)
-        return None if own is None else message.with_params({**params, "taskId": own.handle})
+        if own is None or not await self._is_callable(call, own):
+            return None
+        return message.with_params({**params, "taskId": own.handle})
 
     async def _task_news(
         self, way: Way, call: Call, listening: Listening | None, message: Notification
@@ -121,14 +127,21 @@ class News:
         task_id = params.get("taskId")
         if listening is None or way.asked is None or type(task_id) is not str:
             return None
-        if task_id not in listening.tasks:
+        handle = listening.tasks.get(task_id)
+        own = None if handle is None else self.tasks.opened(call, handle)
+        if own is None or not await self._is_callable(call, own):
             return None
         if "inputRequests" in params:
             params["inputRequests"] = await self.rounds.inputs(
                 call, way.asked.capabilities, params["inputRequests"]
             )
-        params["taskId"] = listening.tasks[task_id]
+        params["taskId"] = own.handle
         return listening.marked(message.with_params(params))
+
+    async def _is_callable(self, call: Call, own: OwnTask) -> bool:
+        """Tell whether the call that began a task would be allowed now."""
+        question = going_on(call.server_name, own.origin, self.verbatim)
+        return await self.judge.may(call, question)
 
     async def _related(self, call: Call, message: Notification) -> Notification:
         params = message.params

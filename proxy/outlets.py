@@ -18,24 +18,39 @@ MOST_WAITING: Final = 64
 LONGEST_SECONDS: Final = 86_400
 """For one stream, whatever its token says."""
 
+REMEMBERED_SECONDS: Final = 3_600
+"""For a token that ended: no call takes longer to be answered with a stream."""
+
 
 class Outlet:
-    """One stream. *wake* makes whoever relays it look at `waiting` and `is_over`."""
+    """One stream. *wake* makes whoever relays it look at `waiting` and `is_over`.
 
-    __slots__ = ("_end_timer", "is_over", "principal", "waiting", "wake")
+    While it `is_held`, the upstream has the first word.
+    """
+
+    __slots__ = ("_end_timer", "_held", "is_held", "is_over", "principal", "waiting", "wake")
 
     def __init__(self, principal: Principal) -> None:
         self.principal = principal
         self.waiting: deque[bytes] = deque(maxlen=MOST_WAITING)
         self.is_over = False
+        self.is_held = False
+        self._held: deque[bytes] = deque(maxlen=MOST_WAITING)
         self.wake: Callable[[], None] = lambda: None
         self._end_timer: asyncio.TimerHandle | None = None
 
     def tell(self, block: bytes) -> None:
         """Send *block*, unless the same is about to be sent anyway."""
-        if block not in self.waiting:
-            self.waiting.append(block)
+        blocks = self._held if self.is_held else self.waiting
+        if block not in blocks:
+            blocks.append(block)
             self.wake()
+
+    def release(self) -> None:
+        """Send what was held back."""
+        self.is_held = False
+        self.waiting.extend(self._held)
+        self.wake()
 
     def end(self) -> None:
         """End the stream after what waits has been sent."""
@@ -57,9 +72,13 @@ class Outlets:
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._open: dict[str, set[Outlet]] = {}
+        self._ended: dict[str, float] = {}
 
     def open(self, outlet: Outlet) -> None:
-        self._open.setdefault(outlet.principal.token_id, set()).add(outlet)
+        token_id = outlet.principal.token_id
+        self._open.setdefault(token_id, set()).add(outlet)
+        if token_id in self._ended:  # while the upstream had not answered yet
+            outlet.end()
         outlet.end_after(outlet.principal.expires_at - self._now())
 
     def close(self, outlet: Outlet) -> None:
@@ -71,7 +90,11 @@ class Outlets:
             self._open.pop(token_id, None)
 
     def end(self, token_id: str) -> None:
-        """End the streams that were opened with a token which is no longer good."""
+        """End the streams of a token which is no longer good, those to come as well."""
+        now = self._now()
+        oldest = now - REMEMBERED_SECONDS
+        self._ended = {one: at for one, at in self._ended.items() if at > oldest}
+        self._ended[token_id] = now
         for outlet in tuple(self._open.get(token_id, ())):
             outlet.end()
 

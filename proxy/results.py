@@ -12,6 +12,7 @@ from proxy.asked import Asked
 from proxy.call import Call
 from proxy.identity.handles import LONGEST_HANDLE, Handles, Kind
 from proxy.introduction import UnusableResultError, introduction
+from proxy.listening import SUBSCRIPTION_KEY
 from proxy.listing import (
     Recognised,
     UnlistableError,
@@ -76,6 +77,7 @@ class Results:
             Judgment.TASK: self._task,
             Judgment.TASK_LIST: self._task_list,
             Judgment.COMPLETE: self._completion,
+            Judgment.LISTEN: self._heard,
         }
 
     async def _incomplete(
@@ -178,6 +180,12 @@ class Results:
         # How many there are in all would tell of those that are hidden.
         told = {name: value for name, value in completion.items() if name != "total"}
         return result | {"completion": told | {"values": kept}}
+
+    async def _heard(self, asked: Asked, result: dict[str, Any]) -> dict[str, Any]:
+        """Return what ends a subscription, under the mark that the client knows it by."""
+        meta = result.get("_meta")
+        kept = meta if type(meta) is dict else {}
+        return result | {"_meta": {**kept, SUBSCRIPTION_KEY: asked.id}}
 
     async def _called(self, asked: Asked, result: dict[str, Any]) -> dict[str, Any]:
         """Return the result of a tool, or the task that it has become."""

@@ -57,31 +57,43 @@ class Pump(AsyncIterator[bytes]):
     """Blocks that are read to their end by a task of their own, whoever stops listening.
 
     So a client of a legacy version, to whom leaving is not cancelling, leaves its call at work.
-    *may_end* tells whether the rest can be had otherwise; then the stream ends with its reader.
+    *leave* is told of that, and tells whether the rest can be had otherwise; then the stream ends
+    with its reader.
     """
 
-    def __init__(self, blocks: Blocks, ends: Ends, may_end: Callable[[], bool]) -> None:
+    def __init__(self, blocks: Blocks, ends: Ends, leave: Callable[[], bool]) -> None:
         self._blocks = blocks
         self._ends = ends
-        self._may_end = may_end
+        self._leave = leave
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=1)
         self._is_left = False
+        self._failure: Exception | None = None
         self.task = asyncio.get_running_loop().create_task(self._run())
 
     async def __anext__(self) -> bytes:
         block = await self._queue.get()
-        if block is None:
-            raise StopAsyncIteration
-        return block
+        if block is not None:
+            return block
+        raise StopAsyncIteration if self._failure is None else self._failure
 
     async def aclose(self) -> None:
         self._is_left = True
-        if self._may_end():
+        if self._leave():
             self.task.cancel()
         while not self._queue.empty():
             self._queue.get_nowait()
 
     async def _run(self) -> None:
+        try:
+            await self._read()
+        except Exception as failure:
+            if self._is_left:
+                raise
+            self._failure = failure  # the reader raises it, so that nobody takes this for the end
+        if not self._is_left:
+            await self._queue.put(None)
+
+    async def _read(self) -> None:
         size = 0
         try:
             async for block, reply in self._blocks:
@@ -93,5 +105,3 @@ class Pump(AsyncIterator[bytes]):
         finally:
             await self._blocks.aclose()
             self._ends.closed(size)
-        if not self._is_left:
-            await self._queue.put(None)

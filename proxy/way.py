@@ -12,15 +12,12 @@ from proxy.identity.handles import Handles, Kind
 from proxy.opening import session_bytes
 from proxy.outlets import Outlet
 from proxy.wire.headers import Judged
-from proxy.wire.jsonrpc import Id
+from proxy.wire.jsonrpc import MAX_ID_BYTES, Id
 from proxy.wire.methods import Judgment
 from proxy.wire.sse import MAX_EVENT_ID
 
 LONGEST_EVENT_ID: Final = 1024
 """Characters of an upstream's id of an event."""
-
-LONGEST_ASKED_ID: Final = 96
-"""Bytes of an upstream's id of a request: its handle has to fit into an id as well."""
 
 MOST_ASKED: Final = 256
 """Requests of one stream that are remembered, in case the upstream takes one back."""
@@ -34,7 +31,8 @@ class Way:
     """A stream, what is expected on it, and what was passed on.
 
     `asked` is the request whose answer comes here; a stream that *is_own* was opened by it and ends
-    with that answer. `is_resumable` once the client knows where to go on, if the stream is cut.
+    with that answer. `is_resumable` once the client knows where to go on, if the stream is cut;
+    one that *is_left* has nobody who could learn it.
     """
 
     call: Call
@@ -44,6 +42,7 @@ class Way:
     asked: Asked | None = None
     is_own: bool = False
     is_resumable: bool = False
+    is_left: bool = False
     _passed: OrderedDict[Id, str] = field(default_factory=OrderedDict)
 
     def event_id(self, id_: str | None) -> str | None:
@@ -60,15 +59,20 @@ class Way:
         handle = self.handles.seal(Kind.EVENT, self.call.holder, content, about)
         if len(handle) > MAX_EVENT_ID:
             return None
-        self.is_resumable = True
+        self.is_resumable |= not self.is_left
         return handle
+
+    def leave(self) -> bool:
+        """Note that the client is gone, and tell whether it can have the rest otherwise."""
+        self.is_left = True
+        return self.is_resumable
 
     def asked_id(self, id_: Id, method: str) -> str | None:
         """Return the handle of the upstream's request *id_*; None if it is too long for one."""
-        if len(str(id_).encode()) > LONGEST_ASKED_ID:
-            return None
         about = session_bytes(self.call.session)
         handle = self.handles.seal(Kind.ASKED, self.call.holder, [id_, method], about)
+        if len(handle) > MAX_ID_BYTES:
+            return None
         self._passed[id_] = handle
         if len(self._passed) > MOST_ASKED:
             self._passed.popitem(last=False)
@@ -76,7 +80,8 @@ class Way:
 
     def passed(self, id_: object) -> str | None:
         """Return the handle of a request that was passed on in this stream."""
-        return self._passed.get(id_) if isinstance(id_, str | int) else None
+        # To Python 1 is True, and to an upstream it is not.
+        return self._passed.get(id_) if type(id_) in (str, int) else None  # type: ignore[arg-type]
 
 
 def _is_known_by_handle(asked: Asked) -> bool:

@@ -53,6 +53,7 @@ def data_plane(
     recording = Recording(enforcing.audit, parts.telling.observer, CLOCKS.monotonic)
     asking, handles, outlets = Asking(judge, recording), Handles(key), Outlets(CLOCKS.now)
     opening = Opening(handles)
+    verbatim = frozenset(settings.catalogue.verbatim_names)
     exchange = _exchange(stack, parts, asking, handles, outlets)
     pipeline = Pipeline(
         parts.servers,
@@ -62,14 +63,14 @@ def data_plane(
         recording,
         opening,
         Outbound(judge, asking),
-        Subscribing(judge, recording, opening),
+        Subscribing(judge, recording, opening, verbatim),
         Resuming(opening, judge),
         exchange,
         enforcing.admissions,
         CLOCKS,
         parts.telling.traces,
         settings.limits.body_bytes,
-        frozenset(settings.catalogue.verbatim_names),
+        verbatim,
         settings.support_contact,
     )
     endpoints = Endpoints(
@@ -95,7 +96,7 @@ def _exchange(
 
     relay = Relay(
         Results(point, verbatim, catalogues.recognised, handles, rounds, tasks),
-        News(asking.judge, tasks, rounds, catalogues.changed),
+        News(asking.judge, tasks, rounds, verbatim, catalogues.changed),
         asking,
         renewed,
         Reports(parts.telling.observer.dropped, refuse),

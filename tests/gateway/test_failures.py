@@ -15,7 +15,8 @@ import pytest
 
 from tests.gateway.desk import Deed
 from tests.gateway.harness import PATH, Rig, gateway, until
-from tests.gateway.raw import ERAS, Said, asking, request
+from tests.gateway.raw import ENVELOPE, ERAS, LEGACY, MODERN, Said, asking, request
+from tests.gateway.streams import left
 from tests.gateway.worlds import IMPATIENT, forwarding
 from tests.upstream.scripted import CHUNKED, JSON, SSE, Line, chunk, head, whole
 from tests.upstream.speaking import Message, result_of, written
@@ -239,31 +240,41 @@ def test_answers_without_end_take_no_memory_with_them(rig: Rig, media: bytes) ->
 # R11: a caller that leaves.
 
 
-async def speaks_for_ever(line: Line, _asked: Message) -> None:
-    await line.send(head(media=SSE, more=CHUNKED))
-    progress = {"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progress": 1}}
-    await line.send(chunk(b"data: %b\n\n" % written(progress)))
-    await line.until_hung_up()
-
-
 async def says_nothing(line: Line, _asked: Message) -> None:
     await line.until_hung_up()
 
 
-@each_era
+async def tells_progress(line: Line, asked: Message) -> None:
+    """Begin a stream that has not come to its answer yet."""
+    token = asked["params"]["_meta"]["progressToken"]
+    params = {"progressToken": token, "progress": 1}
+    progress = {"jsonrpc": "2.0", "method": "notifications/progress", "params": params}
+    await line.send(head(media=SSE, more=CHUNKED), chunk(b"data: %b\n\n" % written(progress)))
+
+
+async def speaks_for_ever(line: Line, asked: Message) -> None:
+    await tells_progress(line, asked)
+    await line.until_hung_up()
+
+
+def calling(rig: Rig, era: str) -> bytes:
+    """Return a call that wants to hear of its progress."""
+    meta = {**(ENVELOPE if era == MODERN else {}), "progressToken": "p"}
+    body, headers = asking("tools/call", {"name": "echo", "_meta": meta}, version=era)
+    fields = [("Host", rig.host), ("Authorization", rig.bearer()), *headers]
+    return request("POST", PATH, [*fields, ("Content-Length", str(len(body)))], body)
+
+
 @pytest.mark.parametrize("deed", [says_nothing, speaks_for_ever])
-def test_a_caller_that_leaves_ends_the_call_upstream_within_a_second(
-    rig: Rig, era: str, deed: Deed
+def test_a_modern_caller_that_leaves_ends_the_call_upstream_within_a_second(
+    rig: Rig, deed: Deed
 ) -> None:
     async def story() -> None:
         logged = rig.log.getvalue().count("client_left")
-        body, headers = asking("tools/call", {"name": "echo"}, version=era)
-        fields = [("Host", rig.host), ("Authorization", rig.bearer()), *headers]
-        raw = request("POST", PATH, [*fields, ("Content-Length", str(len(body)))], body)
         with doing(rig, deed):
             rig.upstream.asked.clear()
             async with rig.line() as line:
-                await line.send(raw)
+                await line.send(calling(rig, MODERN))
                 await asyncio.wait_for(rig.upstream.asked.wait(), 5)
                 if deed is speaks_for_ever:
                     await line.reader.readuntil(b"progress")
@@ -278,19 +289,62 @@ def test_a_caller_that_leaves_ends_the_call_upstream_within_a_second(
     rig.run(story())
 
 
+@pytest.mark.parametrize("media", [JSON, SSE])
+def test_a_legacy_caller_that_leaves_leaves_its_call_at_work_to_the_end(
+    rig: Rig, media: bytes
+) -> None:
+    goes_on = asyncio.Event()
+
+    async def deed(line: Line, asked: Message) -> None:
+        body = answered(asked, media)
+        if media == SSE:
+            await tells_progress(line, asked)
+        await goes_on.wait()
+        await line.send(chunk(body) if media == SSE else whole(body))
+
+    async def story() -> None:
+        with doing(rig, deed):
+            rig.upstream.asked.clear()
+            before = left(await rig.metrics())
+            async with rig.line() as line:
+                await line.send(calling(rig, LEGACY))
+                await asyncio.wait_for(rig.upstream.asked.wait(), 5)
+                if media == SSE:
+                    await line.reader.readuntil(b"progress")
+                rig.upstream.hung_up.clear()
+                call = rig.records()[-1]
+            async with asyncio.timeout(5):
+                while left(await rig.metrics()) == before:
+                    pass
+            # Nothing is over: the gateway has seen it leave, and still waits for the answer.
+            assert not rig.upstream.hung_up.is_set()
+            assert call.id not in {one.payload["decision"] for one in rig.records("outcome")}
+            goes_on.set()
+            outcome = await rig.outcome_of(call)
+
+        assert (outcome["status"], outcome["is_error"]) == (200, False)
+        assert "raceback" not in rig.log.getvalue()
+
+    rig.run(story())
+
+
 @each_era
 def test_whoever_has_all_the_streams_he_may_have_calls_nothing_more(
     tmp_path: Path, era: str
 ) -> None:
+    goes_on = asyncio.Event()
+
+    async def deed(line: Line, asked: Message) -> None:
+        await tells_progress(line, asked)
+        await goes_on.wait()
+        await line.send(chunk(answered(asked, SSE)))
+
     async def story() -> None:
         settings = {"limits.streams_per_principal": 1}
         async with gateway(tmp_path, settings=settings) as rig:
-            body, headers = asking("tools/call", {"name": "echo"}, version=era)
-            fields = [("Host", rig.host), ("Authorization", rig.bearer()), *headers]
-            raw = request("POST", PATH, [*fields, ("Content-Length", str(len(body)))], body)
-            with doing(rig, speaks_for_ever):
+            with doing(rig, deed):
                 async with rig.line() as line:
-                    await line.send(raw)
+                    await line.send(calling(rig, era))
                     await line.reader.readuntil(b"progress")
                     seen = rig.mark
 
@@ -300,7 +354,8 @@ def test_whoever_has_all_the_streams_he_may_have_calls_nothing_more(
                     assert said.header("retry-after") == "1"
                     assert rig.mark == seen
                     assert rig.records()[-1].payload["reason"] == "rate_limited"
-                await rig.outcome_of(rig.records()[-2])
+                    goes_on.set()
+                    await rig.outcome_of(rig.records()[-2])
 
             assert (await rig.ask("tools/call", {"name": "echo"}, version=era)).status == 200
 

@@ -20,6 +20,7 @@ from tests.gateway.handles import (
 )
 from tests.gateway.harness import Rig
 from tests.gateway.raw import LEGACY, MODERN, asking
+from tests.gateway.streams import acknowledgement, hearing, posting, streaming
 from tests.gateway.tasks import (
     ANN,
     BOB,
@@ -275,6 +276,55 @@ def test_a_listener_hears_of_its_own_tasks_alone(rig: Rig, works: Works) -> None
             ("connect", "allow"),
             ("call", "allow"),
         ]
+
+    rig.run(story())
+
+
+def test_who_may_not_call_the_tool_any_more_hears_nothing_more_of_its_tasks(
+    rig: Rig, works: Works
+) -> None:
+    async def story() -> None:
+        handle = await task_of(rig, MODERN, tool_="fetch", url="https://ok.example/")
+        done = {"taskId": works.ids[-1], "status": "completed"}
+        listen = "subscriptions/listen"
+        wanted = {"notifications": {"taskIds": [handle], "toolsListChanged": True}}
+        with streaming(rig, listen) as studio:
+            async with hearing(rig, posting(rig, listen, able() | wanted)) as ear:
+                channel = await studio.channel()
+                await channel.say(acknowledgement(channel.asked["params"]["notifications"]))
+                await channel.say(note("notifications/tasks", **done))
+                assert (await ear.event())["method"] == "notifications/subscriptions/acknowledged"
+                assert (await ear.event())["params"]["taskId"] == handle
+                await rig.unstate(HOST)
+                await channel.say(note("notifications/tasks", **done))
+                await rig.state(HOST)
+                await channel.answer({"resultType": "complete", "_meta": {SUBSCRIPTION: "other"}})
+                # The list may have changed for it as well, with the right and back.
+                rest = [await ear.event()]
+                while "result" not in rest[-1]:
+                    rest.append(await ear.event())
+        assert "notifications/tasks" not in [one.get("method") for one in rest]
+        assert rest[-1]["result"]["_meta"] == {SUBSCRIPTION: 7}
+
+    rig.run(story())
+
+
+def test_who_may_not_call_the_tool_any_more_hears_no_status_of_its_legacy_tasks(
+    rig: Rig, works: Works
+) -> None:
+    async def story() -> None:
+        await task_of(rig, LEGACY, tool_="fetch", url="https://ok.example/")
+        status = note("notifications/tasks/status", **works.state(works.ids[-1]))
+        session = await begun(rig)
+        found = []
+        for is_allowed in (True, False):
+            if not is_allowed:
+                await rig.unstate(HOST)
+            with rig.saying({"ping": telling(status)}):
+                said = await rig.ask("ping", version=LEGACY, more=in_session(session))
+            found.append([one.get("method") for one in messages_of(said)])
+        await rig.state(HOST)
+        assert found == [["notifications/tasks/status", None], [None]]
 
     rig.run(story())
 
