@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from proxy.listing import private, without_other_lists
+from proxy.listing import private
 from proxy.opening import TASKS_EXTENSION
 from proxy.wire.headers import Judged
 from proxy.wire.methods import LEGACY_VERSIONS, VERSIONS
@@ -34,7 +34,7 @@ def introduction(judged: Judged, result: dict[str, Any]) -> dict[str, Any]:
     if type(capabilities) is not dict:
         raise UnusableResultError("the capabilities cannot be read")
     carried = _carried(capabilities, is_modern=judged.is_modern)
-    result = without_other_lists(result) | {"capabilities": carried}
+    result = result | {"capabilities": carried}
     if not judged.is_modern:
         if result.get("protocolVersion") not in LEGACY_VERSIONS:
             raise UnusableResultError("no version of the protocol that is known here")

@@ -11,7 +11,9 @@ from policies.model import Decision, Fact, Reason, Verdict
 from policies.pdp import DecisionPoint, UndecidedError
 from proxy.call import Call
 from proxy.question import CONNECT, USES, Question
+from proxy.templates import visible_templates
 from proxy.upstream.server import Server
+from proxy.visibility import visible
 from proxy.wire.jsonrpc import Id
 from proxy.wire.refusals import Fault, WireError
 
@@ -116,24 +118,34 @@ class Judge:
         resource, decision = judgement.question.resource, judgement.decision
         if resource.type not in USES or decision.verdict is Verdict.UNDECIDED:
             return judgement
-        request = call.request(USES[resource.type], resource, judgement.facts)
         try:
             # Asked about what is not there as well, so that it takes the same way.
-            visible = await self._point.visible(request, [resource], call.grounds)
+            is_visible = await self._is_visible(call, judgement)
         except UndecidedError:
             return replace(judgement, decision=_undecided(decision))
-        if is_there and resource in visible:
+        if is_there and is_visible:
             return judgement
         return replace(judgement, decision=_hidden(decision))
+
+    async def _is_visible(self, call: Call, judgement: Judgement) -> bool:
+        resource = judgement.question.resource
+        if _is_template(judgement.question) and call.server is not None:
+            return bool(await visible_templates(self._point, call, call.server, [resource]))
+        seen = await visible(self._point, call, resource.type, [resource], judgement.facts)
+        return resource in seen
 
 
 def _exists(server: Server, question: Question) -> bool:
     if not question.nameable:
         return False
     type_ = question.resource.type
-    if type_ == "Document" and question.action != "complete":
+    if type_ == "Document" and not _is_template(question):
         return True  # it is judged by its id; whether it is there, the upstream knows
     return type_ not in USES or server.offers(type_, question.subject)
+
+
+def _is_template(question: Question) -> bool:
+    return question.resource.type == "Document" and question.action == "complete"
 
 
 def _undecided(decision: Decision) -> Decision:

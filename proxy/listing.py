@@ -72,7 +72,6 @@ def filtered(
     result: dict[str, Any], listed: str, shown: Sequence[dict[str, Any]], *, modern: bool
 ) -> dict[str, Any]:
     """Return *result* with the items *shown* alone; what is left is nobody else's."""
-    result = without_other_lists(result, listed)
     return (private(result) if modern else result) | {listed: list(shown)}
 
 
@@ -87,12 +86,12 @@ def next_cursor(result: Mapping[str, Any]) -> str | None:
     return cursor
 
 
-def without_other_lists(result: dict[str, Any], listed: str = "") -> dict[str, Any]:
-    """Return *result* without lists beside *listed*, which nobody asked for or would filter."""
-    others = _ITEMS.keys() & result.keys() - {listed}
+def without_other_lists(members: dict[str, Any], listed: str | None = None) -> dict[str, Any]:
+    """Return *members* without lists beside *listed*, which nobody asked for or would filter."""
+    others = _ITEMS.keys() & members.keys() - {listed}
     if not others:
-        return result
-    return {name: value for name, value in result.items() if name not in others}
+        return members
+    return {name: value for name, value in members.items() if name not in others}
 
 
 def private(result: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ cannot be read ends the exchange, because what it hides cannot be known.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ from proxy.call import Call
 from proxy.errors import RESOURCE_NOT_FOUND, Refusal
 from proxy.introduction import UnusableResultError
 from proxy.listening import SUBSCRIPTION_KEY
-from proxy.listing import UnlistableError
+from proxy.listing import UnlistableError, without_other_lists
 from proxy.news import News
 from proxy.results import Results
 from proxy.upstream.answers import Answer as UpstreamAnswer
@@ -47,9 +47,14 @@ TOOL_ERROR: Final = "tool_error"
 ASKED: Final = "asked"
 """The status of what an upstream asked of a client, once it is on its way there."""
 
+VISIT_FIRST: Final = -32042
+"""The code of an error of 2025-11-25 that lists pages to visit before the call can be made."""
+
+_PAGES: Final = "elicitations"
 _OK: Final = 200
 _LEAST_ERROR: Final = 400
 _REFUSED_US: Final = frozenset({401, 403, 407})
+_CONTINUES: Final = frozenset({"inputRequests", "requestState"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +158,7 @@ class Relay:
         call = self.renewed(way.call)
         passed: Message | None
         if isinstance(message, Notification):
-            passed = await self.news.passed(way, call, message)
+            passed = await self.news.passed(way, call, _without_lists(message))
         else:
             passed = await self._request(way, call, message)
         if passed is None:
@@ -175,7 +180,9 @@ class Relay:
     async def _request(self, way: Way, call: Call, request: Request) -> Request | None:
         """Return what an upstream asks of the client, once that is allowed and recorded."""
         row = find(Party.SERVER, request.method, way.judged.version)
-        if row is None:
+        # Nothing may be asked before the session is there in which it could be answered.
+        is_early = way.asked is not None and way.asked.method == "initialize"
+        if row is None or is_early:
             if not way.judged.is_modern:
                 self._refuse(call, request, METHOD_NOT_FOUND, "The method is not known here.")
             return None
@@ -219,10 +226,13 @@ class Relay:
         return sse.emit(data, id=way.event_id(event.id), retry=retry)
 
     async def _reply(self, asked: Asked, response: Response, status: int) -> Reply:
-        if response.error is not None:
-            return _error(asked, response, status)
+        # What is shown, and asked of the client, is up to the policy of this moment.
+        asked = replace(asked, call=self.renewed(asked.call))
         try:
-            result = await self.results.fitted(asked, response.result or {})
+            if response.error is not None:
+                await self._check_demand(asked, response.error)
+                return _error(asked, response, status)
+            result = await self.results.fitted(asked, _expected(asked, response.result or {}))
         except UnlistableError:
             return unusable(asked, "the list cannot be read")
         except UnusableResultError as error:
@@ -237,6 +247,24 @@ class Relay:
         failure = TOOL_ERROR if result.get("isError") is True else ""
         version = result["protocolVersion"] if asked.method == "initialize" else None
         return Reply(_OK, body, failure, version=version)
+
+    async def _check_demand(self, asked: Asked, error: Mapping[str, Any]) -> None:
+        """Judge an error that sends the client's user to pages, as what asks for that in a result.
+
+        Raises what `Results.fitted` raises.
+        """
+        data = error.get("data")
+        if error.get("code") != VISIT_FIRST or type(data) is not dict or _PAGES not in data:
+            return
+        if type(data[_PAGES]) is not list:
+            raise UnusableResultError("the pages to visit cannot be read")
+        wanted = {
+            str(number): {"method": "elicitation/create", "params": _page(one)}
+            for number, one in enumerate(data[_PAGES])
+        }
+        # A legacy client said once what it can do, to the upstream.
+        declared = asked.capabilities if asked.judged.is_modern else {"elicitation": {}}
+        await self.results.rounds.inputs(asked.call, declared, wanted)
 
 
 async def _decoded(body: bytes) -> Message:
@@ -308,8 +336,35 @@ def _matching(message: Message, id_: Id) -> Response | None:
     return message if type(message.id) is type(id_) and message.id == id_ else None
 
 
+def _page(one: Any) -> Any:  # noqa: ANN401  JSON
+    return {**one, "mode": "url"} if type(one) is dict else one
+
+
+def _expected(asked: Asked, result: dict[str, Any]) -> dict[str, Any]:
+    """Return *result* without lists that nobody asked for. Raises `UnusableResultError`.
+
+    What a result asks for is judged where it may ask; where it may not, a client could heed it all
+    the same.
+    """
+    is_complete = result.get("resultType", "complete") == "complete"
+    if not is_complete and not asked.judged.is_modern:
+        raise UnusableResultError("a result of a kind that this version does not know")
+    if is_complete and not asked.is_of_task and not _CONTINUES.isdisjoint(result):
+        raise UnusableResultError("a result that is complete asks for more")
+    row = asked.judged.method
+    return without_other_lists(result, None if row is None else row.listed)
+
+
+def _without_lists(message: Notification) -> Notification:
+    params = message.params
+    return message if params is None else message.with_params(without_other_lists(params))
+
+
 def _error(asked: Asked, response: Response, status: int) -> Reply:
     error: dict[str, Any] = response.error or {}
+    if type(error.get("data")) is dict:
+        error = error | {"data": without_other_lists(error["data"])}
+        response = replace(response, error=error)
     row = asked.judged.method
     is_read = row is not None and row.judgment is Judgment.READ_DOCUMENT
     if is_read and error.get("code") in (RESOURCE_NOT_FOUND, INVALID_PARAMS):

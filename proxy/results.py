@@ -26,7 +26,7 @@ from proxy.opening import has_tasks
 from proxy.question import SET_LOG_LEVEL, Origin, document_id
 from proxy.rounds import Rounds
 from proxy.tasks import ForeignTaskError, Tasks
-from proxy.templates import completed, known_expansions, possible_facts
+from proxy.templates import completed, visible_templates
 from proxy.visibility import visible
 from proxy.wire.methods import Judgment, Party, find
 from proxy.wire.names import UnnameableError
@@ -122,24 +122,11 @@ class Results:
         items = identified(result, listed, server, self.verbatim, self.recognised)
         entities = [entity for entity, _ in items]
         if listed == "resourceTemplates":
-            seen = await self._visible_templates(call, entities)
+            seen = await visible_templates(self.point, call, server, entities)
         else:
             seen = await visible(self.point, call, type_of(listed), entities)
         shown = [item for entity, item in items if entity in seen]
         return self._paged(asked, filtered(result, listed, shown, modern=asked.judged.is_modern))
-
-    async def _visible_templates(self, call: Call, templates: list[Entity]) -> set[Entity]:
-        """Return the templates that may stand for a document which the caller may see."""
-        texts = {one: one.id.partition("|")[2] for one in templates}
-        facts = [fact for one in templates for fact in possible_facts(call, one, texts[one])]
-        seen = await visible(self.point, call, "Document", templates, facts)
-        for template in templates:
-            if template in seen or call.server is None:
-                continue
-            documents = known_expansions(call, call.server, texts[template])
-            if documents and await visible(self.point, call, "Document", documents):
-                seen.add(template)
-        return seen
 
     async def _contents(self, asked: Asked, result: dict[str, Any]) -> dict[str, Any]:
         """Return what was read, without contents of another document that may not be read."""

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from itertools import islice
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, islice
 from typing import Any, Final
 
+from policies.grounds import Grounds
 from policies.model import Entity, Fact
+from policies.pdp import DecisionPoint
+from policies.polar.clauses import Const, args_of
+from policies.polar.values import key_of
 from proxy.call import Call
 from proxy.question import document_id
 from proxy.upstream.server import Server
+from proxy.visibility import visible
 from proxy.wire.names import UnnameableError
 from proxy.wire.templates import Template, TemplateError
 
 MOST_EXPANSIONS: Final = 1000
 """Documents that are looked at to find one that a template may stand for."""
 
-_GRANTS: Final = ("has_role", "lease")
+_GRANTS: Final = (key_of("has_role", 3), key_of("lease", 4))
+_GRANTED: Final = 2  # the place of what a grant is of
 
 
 def possible_facts(call: Call, template: Entity, text: str) -> list[Fact]:
@@ -42,7 +48,7 @@ def possible_facts(call: Call, template: Entity, text: str) -> list[Fact]:
 def known_expansions(call: Call, server: Server, text: str) -> list[Entity]:
     """Return the documents that the template *text* may stand for, and that something is known of.
 
-    They are those that the server lists, and those that somebody was given.
+    They are those that somebody was given, that a rule names, or that the server lists.
     """
     parsed = _parsed(text)
     if parsed is None:
@@ -53,6 +59,26 @@ def known_expansions(call: Call, server: Server, text: str) -> list[Entity]:
         if parsed.may_expand_to(document.id.partition("|")[2])
     )
     return list(islice(dict.fromkeys(found), MOST_EXPANSIONS))
+
+
+async def visible_templates(
+    point: DecisionPoint, call: Call, server: Server, templates: Sequence[Entity]
+) -> set[Entity]:
+    """Return those of *templates* that may stand for a document which the caller may see.
+
+    Raises `UndecidedError`.
+    """
+    texts = {one: one.id.partition("|")[2] for one in templates}
+    facts = [fact for one in templates for fact in possible_facts(call, one, texts[one])]
+    seen = await visible(point, call, "Document", templates, facts)
+    expansions = {
+        one: known_expansions(call, server, texts[one]) for one in templates if one not in seen
+    }
+    documents = list(dict.fromkeys(chain.from_iterable(expansions.values())))
+    if documents:
+        found = await visible(point, call, "Document", documents)
+        seen |= {one for one, known in expansions.items() if not found.isdisjoint(known)}
+    return seen
 
 
 def completed(server: str, text: str, params: Mapping[str, Any], value: str) -> Entity | None:
@@ -76,16 +102,26 @@ def completed(server: str, text: str, params: Mapping[str, Any], value: str) -> 
 
 
 def _known(call: Call, server: Server) -> Iterator[Entity]:
+    prefix = f"{server.name}|"
+    for resource in chain(_granted(call.grounds), _named(call.grounds)):
+        if isinstance(resource, Entity) and resource.id.startswith(prefix):
+            yield resource
     if server.catalogue is not None:
         for uri in sorted(server.catalogue.resources):
             yield Entity("Document", f"{server.name}|{uri}")
-    prefix = f"{server.name}|"
-    for predicate in _GRANTS:
-        table = call.grounds.facts.get(predicate)
-        for row in table.rows if table else ():
-            resource = row[2]
-            if isinstance(resource, Entity) and resource.id.startswith(prefix):
-                yield resource
+
+
+def _granted(grounds: Grounds) -> Iterator[object]:
+    for key in _GRANTS:
+        table = grounds.tables.get(key)
+        yield from (row[_GRANTED] for row in table.rows) if table else ()
+
+
+def _named(grounds: Grounds) -> Iterator[object]:
+    for alternatives in grounds.bundle.program.clauses.values():
+        for clause in alternatives:
+            args = chain(clause.head, *map(args_of, clause.parts))
+            yield from (one.value for one in args if isinstance(one, Const))
 
 
 def _parsed(text: str) -> Template | None:

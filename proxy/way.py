@@ -81,7 +81,9 @@ class Way:
     def passed(self, id_: object) -> str | None:
         """Return the handle of a request that was passed on in this stream."""
         # To Python 1 is True, and to an upstream it is not.
-        return self._passed.get(id_) if type(id_) in (str, int) else None  # type: ignore[arg-type]
+        if isinstance(id_, bool) or not isinstance(id_, str | int):
+            return None
+        return self._passed.get(id_)
 
 
 def _is_known_by_handle(asked: Asked) -> bool:

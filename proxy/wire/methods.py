@@ -133,7 +133,7 @@ TABLE: Final = (
     Method("tasks/get", _S, _ASK, _SECOND, _J.OWN_TASK, "taskId"),
     Method("tasks/result", _S, _ASK, _SECOND, _J.OWN_TASK, "taskId"),
     Method("tasks/cancel", _S, _ASK, _SECOND, _J.OWN_TASK, "taskId"),
-    Method("tasks/list", _S, _ASK, _SECOND, _J.OWN_TASK, listed="tasks"),
+    Method("tasks/list", _S, _ASK, _SECOND, _J.OWN_TASK),
     # What a server tells.
     Method("notifications/cancelled", _S, _TELL, _BOTH, _J.IN_FLIGHT),
     Method("notifications/progress", _S, _TELL, _BOTH, _J.IN_FLIGHT),

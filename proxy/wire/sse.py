@@ -1,8 +1,9 @@
 """Event streams: an incremental parser and a canonical writer.
 
-The parser follows the WHATWG HTML standard, section 9.2.6, with three differences: what is held at
-once is bounded, an `id` or `retry` without data is reported rather than kept, and data stays bytes,
-so that a broken character is refused where the message is decoded and never replaced.
+The parser follows the WHATWG HTML standard, section 9.2.6, with four differences: what is held at
+once is bounded, an `id` or `retry` without data is reported rather than kept, an `id` that could
+not be sent back in a header is passed over, and data stays bytes, so that a broken character is
+refused where the message is decoded and never replaced.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ KEEP_ALIVE: Final = b":\n\n"
 
 _LINE_END: Final = re.compile(rb"\r\n|\r|\n")
 _EVENT_ID: Final = re.compile(rf"[\x21-\x7e]{{1,{MAX_EVENT_ID}}}")
+# What a `Last-Event-ID` may be as it is written here (RFC 9110, section 5.5).
+_RETURNABLE: Final = re.compile(rb"(?:[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)?")
 _BOM: Final = b"\xef\xbb\xbf"
 _DIGITS_IN_RANGE: Final = 9
 
@@ -135,8 +138,8 @@ class Parser:
                 self._has_data = True
             case b"event":
                 self._type = value.decode(errors="replace")
-            case b"id" if b"\0" not in value:
-                self._id = value.decode(errors="replace")
+            case b"id" if _RETURNABLE.fullmatch(value):
+                self._id = value.decode()
             case b"retry" if value.isdigit():
                 digits = value.lstrip(b"0") or b"0"
                 self._retry = int(digits) if len(digits) <= _DIGITS_IN_RANGE else MAX_RETRY

@@ -270,13 +270,14 @@ def test_a_page_of_the_web_may_be_shown(rig: Rig, url: str) -> None:
     rig.run(story())
 
 
-def test_an_id_that_no_answer_could_name_is_refused_upstream(rig: Rig) -> None:
+@pytest.mark.parametrize("id_", ["x" * 256, '"' * 120])
+def test_an_id_that_no_answer_could_name_is_refused_upstream(rig: Rig, id_: str) -> None:
     async def story() -> None:
         async with talking(rig, "GET", CI) as (ear, channel):
             seen = rig.mark
-            await channel.say(asking("roots/list", id_="x" * 97))
+            await channel.say(asking("roots/list", id_=id_))
             ((_, message),) = await answers(rig, seen)
-            assert refused(message, "x" * 97, -32602)
+            assert refused(message, id_, -32602)
             await hears_nothing(ear, channel, rig, CI)
 
     rig.run(story())

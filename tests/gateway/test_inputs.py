@@ -12,6 +12,7 @@ from storage.journal import Record
 from tests.gateway.asks import (
     ASKS,
     CANARY,
+    CHANGING,
     ELICIT,
     FEW,
     PUZZLED,
@@ -20,10 +21,12 @@ from tests.gateway.asks import (
     decided,
     fail,
     mended,
+    right,
     world,
 )
 from tests.gateway.harness import CI, Rig
 from tests.gateway.raw import ENVELOPE, Said
+from tests.gateway.streams import hearing, posting, streaming
 from tests.upstream.scripted import SSE, whole
 from tests.upstream.speaking import Message, Speech, gives, refuses, result_of, written
 
@@ -95,6 +98,28 @@ def test_what_a_result_asks_for_reaches_a_client_that_may_be_asked(
         made, asked = rig.records()[before:]
         assert await status_of(rig, made) == (200, False)
         assert await status_of(rig, asked) == ("asked", False)
+
+    rig.run(story())
+
+
+def test_what_a_result_asks_for_is_judged_when_it_is_asked(rig: Rig) -> None:
+    """A right that was withdrawn while the call was under way gives nothing any more."""
+
+    async def story() -> None:
+        before = len(rig.records())
+        meta = ENVELOPE | {CAPABILITIES_KEY: EVERYTHING}
+        raw = posting(
+            rig, "tools/call", {"name": "echo", "_meta": meta}, bearer=rig.bearer(CHANGING)
+        )
+        await rig.state(right(CHANGING, ELICIT))
+        with streaming(rig, "tools/call") as studio:
+            async with hearing(rig, raw) as ear:
+                channel = await studio.channel()
+                await rig.unstate(right(CHANGING, ELICIT))
+                await channel.answer(wanting("elicitation/create"))
+                event = await ear.event()
+        assert event["error"]["code"] == 40301
+        assert decided(rig, before)[1:] == [("elicitation/create", ELICIT, "deny", "no_rule")]
 
     rig.run(story())
 

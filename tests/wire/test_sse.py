@@ -123,7 +123,7 @@ def test_data_that_could_begin_an_event_is_not_written(data: bytes) -> None:
         emit(data)
 
 
-@pytest.mark.parametrize("id_", ["", "a b", "a\nb", "a\rb", "a\0", "\u00e9", "x" * 1025, "\x7f"])
+@pytest.mark.parametrize("id_", ["", "a b", "a\nb", "a\rb", "a\0", "\u00e9", "x" * 6145, "\x7f"])
 def test_an_id_that_could_begin_an_event_is_not_written(id_: str) -> None:
     with pytest.raises(ValueError, match="visible ASCII"):
         emit(b"{}", id=id_)
