@@ -1,14 +1,21 @@
 #!/bin/sh
-# The gateway is measured beside nginx, under the load of wrk: this brings both where it may.
+# The gateway is measured beside nginx, under the load of wrk, and its state is tested on
+# PostgreSQL: this brings all three where it may.
 set -eu
-if command -v nginx >/dev/null && command -v wrk >/dev/null; then
-    exit 0
+missing=""
+command -v nginx >/dev/null || missing="$missing nginx-light"
+command -v wrk >/dev/null || missing="$missing wrk"
+# Debian keeps the server's programs off the path.
+if ! command -v postgres >/dev/null; then
+    ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$missing postgresql"
 fi
+[ -n "$missing" ] || exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     apt-get update -qq
-    # In this runlevel the package does not start a server of its own.
+    # In this runlevel the packages do not start servers of their own.
+    # shellcheck disable=SC2086 # one word for each package
     RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y -qq --no-install-recommends nginx-light wrk >/dev/null
+        apt-get install -y -qq --no-install-recommends $missing >/dev/null
 else
-    echo "nginx and wrk are not here, so what needs them is left out: apt-get install nginx-light wrk" >&2
+    echo "These are not here, and what needs them is left out or fails: apt-get install$missing" >&2
 fi

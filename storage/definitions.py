@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from sqlmodel import col, select
+from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from storage.engine import Database
 from storage.errors import DefinitionChangedError, DefinitionUnknownError
 from storage.tables import DefinitionRow, ServerRow
+from storage.versions import raised
+from storage.words import check_name, check_text, is_name
 
 Kind = Literal["tool", "prompt", "resource", "template"]
 State = Literal["new", "approved", "changed", "gone"]
@@ -57,6 +59,8 @@ class DefinitionLedger:
 
     async def offered(self, server: str) -> list[Definition]:
         """Return what *server* offers, and what is gone, by kind and name."""
+        if not is_name(server):
+            return []
         async with self._database.reading() as session:
             return _definitions(await _rows(session, server))
 
@@ -65,8 +69,12 @@ class DefinitionLedger:
 
         With trust `all` everything is approved; with `first` what the server offers when it is
         taken for the first time, even if that is nothing. Raise `ValueError` if two things have
-        the same kind and name.
+        the same kind and name, and `TextRefusedError` for a name that cannot be kept.
         """
+        check_name(server)
+        for one in seen:
+            check_name(server, one.kind, one.name)
+            check_text(one.hash)
         offers = {(one.kind, one.name): one for one in seen}
         if len(offers) != len(seen):
             raise ValueError("Two definitions have the same kind and name.")
@@ -75,6 +83,7 @@ class DefinitionLedger:
             is_first = await _register(session, server, now)
             approves = trust == "all" or (trust == "first" and is_first)
             rows = {(row.kind, row.name): row for row in await _rows(session, server)}
+            before = _standing(rows)
             for key, row in rows.items():
                 if key not in offers:
                     _enter(row, "gone", now)
@@ -83,6 +92,8 @@ class DefinitionLedger:
                     rows[key] = _introduced(server, one, now)
                     session.add(rows[key])
                 _meet(rows[key], one, now, approves=approves)
+            if _standing(rows) != before:
+                await raised(session, "definitions")
             return _definitions([rows[key] for key in sorted(rows)])
 
     async def approve(self, server: str, kind: Kind, name: str, hash: str) -> Definition:  # noqa: A002  as in `Definition`
@@ -91,6 +102,8 @@ class DefinitionLedger:
         Raise `DefinitionChangedError` if it is seen with another hash by now, or is gone, and
         `DefinitionUnknownError` if it was never seen.
         """
+        if not is_name(server, kind, name):
+            raise DefinitionUnknownError("a name that nothing can have")
         async with self._database.changing() as session:
             row = await session.get(DefinitionRow, (server, kind, name), with_for_update=True)
             if row is None:
@@ -98,7 +111,9 @@ class DefinitionLedger:
             if row.seen_hash != hash or row.state == "gone":
                 raise DefinitionChangedError(f"{server} {kind} {name}")
             row.approved_hash = hash
-            _enter(row, "approved", self._clock())
+            if row.state != "approved":
+                _enter(row, "approved", self._clock())
+                await raised(session, "definitions")
             return _definition(row)
 
 
@@ -111,10 +126,15 @@ async def _register(session: AsyncSession, server: str, now: float) -> bool:
     return True
 
 
-async def _rows(session: AsyncSession, server: str) -> Sequence[DefinitionRow]:
-    wanted = select(DefinitionRow).where(DefinitionRow.server == server)
-    ordered = wanted.order_by(col(DefinitionRow.kind), col(DefinitionRow.name))
-    return (await session.exec(ordered)).all()
+async def _rows(session: AsyncSession, server: str) -> list[DefinitionRow]:
+    rows = await session.exec(select(DefinitionRow).where(DefinitionRow.server == server))
+    # Not in the order of the database, which is that of some language.
+    return sorted(rows, key=lambda row: (row.kind, row.name))
+
+
+def _standing(rows: Mapping[tuple[str, str], DefinitionRow]) -> dict[tuple[str, str], object]:
+    """Return what others go by: the state of each, and what it is."""
+    return {key: (row.state, row.seen_hash) for key, row in rows.items()}
 
 
 def _introduced(server: str, one: Seen, now: float) -> DefinitionRow:

@@ -22,7 +22,10 @@ class DatabaseUrlError(StateError):
     """The URL names no database that can be used."""
 
     code = "database-url"
-    public = "This database cannot be used. Write sqlite:/// and the file's path."
+    public = (
+        "This database cannot be used. Write sqlite:/// and the file's path, or postgresql:// with "
+        "USER:PASSWORD@HOST/DATABASE and a database in UTF8."
+    )
 
 
 class DatabaseUnavailableError(StateError):
@@ -37,6 +40,13 @@ class SchemaError(StateError):
 
     code = "schema-newer"
     public = "The database belongs to a newer release. Install that release, or restore a backup."
+
+
+class TextRefusedError(StateError, ValueError):
+    """A text that not every database can keep."""
+
+    code = "text-refused"
+    public = "A text holds NUL or half a character, or is too long. Correct it and send it again."
 
 
 class FactRefusedError(StateError, ValueError):

@@ -15,9 +15,10 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from policies.model import Answer, Entity, Fact
 from storage.engine import Database
 from storage.errors import FactRefusedError, FactVersionError
-from storage.tables import CounterRow, FactRow
+from storage.tables import FactRow
+from storage.versions import raised, version_of
+from storage.words import is_name, is_text
 
-_COUNTER = select(CounterRow).where(CounterRow.name == "facts")
 _MOST_AT_ONCE = 500
 """Values in one statement, well under what any database takes."""
 _Item = TypeVar("_Item")
@@ -42,6 +43,22 @@ class Applied:
     version: int
     added: tuple[Fact, ...]
     removed: tuple[Fact, ...]
+
+
+class Difference(NamedTuple):
+    """What brings the facts of an older version to those of `version`, each with its origin."""
+
+    version: int
+    added: list[tuple[Fact, str]]
+    removed: list[tuple[Fact, str]]
+
+
+class _Row(NamedTuple):
+    """A fact as it is stored, with its origin."""
+
+    predicate: str
+    args: str
+    origin: str
 
 
 class _Key(NamedTuple):
@@ -74,51 +91,73 @@ class FactLedger:
     async def living(self) -> tuple[int, list[tuple[Fact, str]]]:
         """Return the version and the facts of that version, each with its origin."""
         async with self._database.reading() as session:
-            version = await _version(session)
-            return version, await _facts(session, col(FactRow.removed_version).is_(None))
+            version = await version_of(session, "facts")
+            return version, _facts(await _rows(session, col(FactRow.removed_version).is_(None)))
 
     async def as_of(self, version: int) -> list[tuple[Fact, str]]:
         """Return the facts that lived in *version*, each with its origin.
 
         Raise `FactVersionError` if there was no such version.
         """
+        removed = col(FactRow.removed_version)
         async with self._database.reading() as session:
-            newest = await _version(session)
-            if not 0 <= version <= newest:
-                raise FactVersionError(f"{version} of {newest}")
-            removed = col(FactRow.removed_version)
-            return await _facts(
+            await _check_was(session, version)
+            rows = await _rows(
                 session,
                 col(FactRow.added_version) <= version,
                 or_(removed.is_(None), removed > version),
             )
+        return _facts(rows)
+
+    async def since(self, version: int) -> Difference:
+        """Return what changed from *version* to the newest, without what changed back.
+
+        Raise `FactVersionError` if there was no such version.
+        """
+        added, removed = col(FactRow.added_version), col(FactRow.removed_version)
+        async with self._database.reading() as session:
+            newest = await _check_was(session, version)
+            began = await _rows(session, added > version, removed.is_(None))
+            ended = await _rows(session, added <= version, removed > version)
+        same = {*began} & {*ended}
+        return Difference(
+            newest,
+            _facts([row for row in began if row not in same]),
+            _facts([row for row in ended if row not in same]),
+        )
 
     async def change(self, change: Change) -> Applied:
         """Apply *change* whole, as a new version if it changes anything.
 
-        Raise `FactRefusedError` for a fact with a value that cannot be kept, and for one that is
-        both added and removed.
+        Raise `FactRefusedError` for a fact with a value that cannot be kept, for one that is both
+        added and removed, and for words about the change that cannot be kept.
         """
-        add, remove = _keyed(change.add), _keyed(change.remove)
+        if not is_text(change.by, change.why):
+            raise FactRefusedError("words that no database can keep")
+        add, remove = _keyed(change.add, change.origin), _keyed(change.remove, change.origin)
         if add.keys() & remove.keys():
             raise FactRefusedError("a fact is both added and removed")
         async with self._database.changing() as session:
-            counter = (await session.exec(_COUNTER.with_for_update())).one()
+            version = await version_of(session, "facts")
             living = await _living(session, change.origin, [*add, *remove])
             added = [key for key in add if key not in living]
             removed = [key for key in remove if key in living]
             if added or removed:
-                counter.value += 1
-                moment = _Moment(counter.value, self._clock(), change.by, change.why)
+                version = await raised(session, "facts")
+                moment = _Moment(version, self._clock(), change.by, change.why)
                 await _begin(session, added, change.origin, moment)
                 await _end(session, [living[key] for key in removed], moment)
         return Applied(
-            counter.value, tuple(add[key] for key in added), tuple(remove[key] for key in removed)
+            version, tuple(add[key] for key in added), tuple(remove[key] for key in removed)
         )
 
 
-async def _version(session: AsyncSession) -> int:
-    return (await session.exec(_COUNTER)).one().value
+async def _check_was(session: AsyncSession, version: int) -> int:
+    """Return the newest version, or raise `FactVersionError` if *version* never was."""
+    newest = await version_of(session, "facts")
+    if not 0 <= version <= newest:
+        raise FactVersionError(f"{version} of {newest}")
+    return newest
 
 
 async def _begin(session: AsyncSession, keys: Iterable[_Key], origin: str, moment: _Moment) -> None:
@@ -133,13 +172,16 @@ async def _end(session: AsyncSession, rows: Sequence[int], moment: _Moment) -> N
         await session.exec(ended.values(moment.stamp("removed")))
 
 
-async def _facts(session: AsyncSession, *lived: ColumnElement[bool]) -> list[tuple[Fact, str]]:
-    rows = await session.exec(
-        select(FactRow.predicate, FactRow.args, FactRow.origin)
-        .where(*lived)
-        .order_by(col(FactRow.id))
-    )
-    return [(Fact(predicate, _read(args)), origin) for predicate, args, origin in rows]
+async def _rows(session: AsyncSession, *lived: ColumnElement[bool]) -> list[_Row]:
+    """Return the facts that *lived*, in the order they were added."""
+    wanted = select(FactRow.id, FactRow.predicate, FactRow.args, FactRow.origin).where(*lived)
+    # Asked for an order, SQLite would go through all rows in it, and past the index.
+    rows = sorted(await session.exec(wanted), key=lambda row: row[0] or 0)
+    return [_Row(*row[1:]) for row in rows]
+
+
+def _facts(rows: Iterable[_Row]) -> list[tuple[Fact, str]]:
+    return [(Fact(row.predicate, _read(row.args)), row.origin) for row in rows]
 
 
 async def _living(session: AsyncSession, origin: str, keys: list[_Key]) -> dict[_Key, int]:
@@ -164,8 +206,11 @@ def _portions(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
         yield items[start : start + _MOST_AT_ONCE]
 
 
-def _keyed(facts: Iterable[Fact]) -> dict[_Key, Fact]:
-    return {_Key(fact.predicate, _written(fact.args)): fact for fact in facts}
+def _keyed(facts: Iterable[Fact], origin: str) -> dict[_Key, Fact]:
+    keyed = {_Key(fact.predicate, _written(fact.args)): fact for fact in facts}
+    if not all(is_name(*key, origin) for key in keyed):
+        raise FactRefusedError("a fact too long, or with a name that no database can keep")
+    return keyed
 
 
 def _written(args: tuple[Answer, ...]) -> str:

@@ -42,6 +42,12 @@ class FactRow(State, table=True):
             sqlite_where=text("removed_version IS NULL"),
             postgresql_where=text("removed_version IS NULL"),
         ),
+        Index("facts_added", "added_version"),
+        Index(
+            "facts_removed", "removed_version",
+            sqlite_where=text("removed_version IS NOT NULL"),
+            postgresql_where=text("removed_version IS NOT NULL"),
+        ),
     )  # fmt: skip
 
     id: int | None = Field(default=None, primary_key=True, sa_type=_RowNumber)

@@ -10,6 +10,7 @@ from sqlmodel import col, delete, select
 
 from storage.engine import Database
 from storage.tables import TaskRow
+from storage.words import check_text, is_name, is_text
 
 MAX_TASK_ID: Final = 1024
 """Characters of the id that a server gives a task."""
@@ -44,10 +45,14 @@ class TaskLedger:
         """Keep *task*, in the place of what its owner, or anyone whose task expired, had there.
 
         Return False, and change nothing, if the server's task of this id has another owner. Raise
-        `ValueError` for an id that is too long or is not text.
+        `ValueError` for an id that is too long or is not text, and for an owner or origin that is
+        not.
         """
-        if not _can_be_kept(task.task_id):
-            raise ValueError("A task's id is at most 1024 characters of Unicode, and no NUL.")
+        if not _can_be_kept(task.server, task.task_id):
+            raise ValueError(
+                "A task's id is at most 1024 characters and 2600 bytes of Unicode, and no NUL."
+            )
+        check_text(task.owner, task.origin)
         async with self._database.changing() as session:
             key = (task.server, task.task_id)
             row = await session.get(TaskRow, key, with_for_update=True)
@@ -64,8 +69,10 @@ class TaskLedger:
 
         Those that expired are not among them.
         """
-        ids = [one for one in dict.fromkeys(task_ids) if _can_be_kept(one)]
+        ids = [one for one in dict.fromkeys(task_ids) if _can_be_kept(server, one)]
         found: dict[str, str] = {}
+        if not is_text(owner):
+            return found
         async with self._database.reading() as session:
             now = self._clock()
             for start in range(0, len(ids), _MOST_AT_ONCE):
@@ -87,12 +94,6 @@ class TaskLedger:
             return (await session.exec(ended)).rowcount
 
 
-def _can_be_kept(task_id: str) -> bool:
+def _can_be_kept(server: str, task_id: str) -> bool:
     """Tell whether every database can keep *task_id*: the server chose it, and may choose badly."""
-    if len(task_id) > MAX_TASK_ID or "\0" in task_id:
-        return False
-    try:
-        task_id.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return len(task_id) <= MAX_TASK_ID and is_name(server, task_id)

@@ -12,6 +12,8 @@ from sqlmodel import and_, col, or_, select
 from storage.engine import Database
 from storage.errors import TokenKnownError
 from storage.tables import IdentityRow, TokenRow
+from storage.versions import raised
+from storage.words import check_name, check_text, is_name
 
 Plane = Literal["data", "control"]
 
@@ -69,9 +71,11 @@ class TokenLedger:
         """Keep *issued*, and its subject as an identity if it is a new one.
 
         Raise `TokenKnownError` if there is a token with this id, `ValueError` for a subject that
-        is no client and no user.
+        is no client and no user, and `TextRefusedError` for what cannot be kept.
         """
         kind, name = _identity(issued.subject)
+        check_name(issued.subject, issued.jti)
+        check_text(issued.client_id, issued.audience, issued.issued_by, issued.key_id)
         async with self._database.changing() as session:
             if await session.get(TokenRow, issued.jti) is not None:
                 raise TokenKnownError(issued.jti)
@@ -90,14 +94,19 @@ class TokenLedger:
     async def revoke(self, jti: str, by: str, why: str) -> RevokedToken | None:
         """Revoke a token and return it; None if there is none.
 
-        One that is revoked already stays as it was first revoked.
+        One that is revoked already stays as it was first revoked. Raise `TextRefusedError` for
+        words that cannot be kept.
         """
+        check_text(by, why)
+        if not is_name(jti):
+            return None
         async with self._database.changing() as session:
             row = await session.get(TokenRow, jti, with_for_update=True)
             if row is None:
                 return None
             if row.revoked_at is None:
                 row.revoked_at, row.revoked_by, row.revoked_why = self._clock(), by, why
+                await raised(session, "tokens")
             return RevokedToken(row.jti, row.expires_at)
 
     async def revoked(self, plane: Plane, now: float) -> list[RevokedToken]:
@@ -118,6 +127,8 @@ class TokenLedger:
             return [RevokedToken(*row) for row in await session.exec(matters)]
 
     async def find(self, jti: str) -> TokenRecord | None:
+        if not is_name(jti):
+            return None
         async with self._database.reading() as session:
             row = await session.get(TokenRow, jti)
             return None if row is None else _record(row)
@@ -135,6 +146,8 @@ class TokenLedger:
         The next page begins *before* the id of the last token of this one; there is nothing before
         an unknown id.
         """
+        if not is_name(subject or "", before or ""):
+            return []
         page = select(TokenRow).order_by(col(TokenRow.issued_at).desc(), col(TokenRow.jti).desc())
         if plane is not None:
             page = page.where(TokenRow.plane == plane)

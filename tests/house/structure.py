@@ -243,8 +243,9 @@ print(json.dumps(failed))
 def modules_that_fail_alone(names: Iterable[str], foreign: Iterable[str], root: Path) -> list[str]:
     """Return those of *names* that cannot be the first of ours that an interpreter imports.
 
-    Each gets a fork of one interpreter that has loaded nothing but *foreign* packages, which costs
-    a fraction of a fresh interpreter. What went wrong is on the standard error.
+    Each gets a fork of one interpreter that has loaded nothing but modules of others, among them
+    those of the names *foreign*, which costs a fraction of a fresh interpreter. What went wrong is
+    on the standard error.
     """
     done = subprocess.run(  # noqa: S603  this interpreter and the text above
         [sys.executable, "-c", IMPORT_EACH],
@@ -257,10 +258,12 @@ def modules_that_fail_alone(names: Iterable[str], foreign: Iterable[str], root: 
     return list(json.loads(done.stdout.splitlines()[-1]))
 
 
-def foreign_packages() -> set[str]:
+def foreign_names() -> set[str]:
+    """Return what our modules import of others: names of modules, or of what is in one."""
     found = {
-        name.partition(".")[0]
+        name
         for source in MODULES.values()
         for name in imports(ast.walk(source.tree), source.package, MODULES)
     }
-    return found - sys.stdlib_module_names - {*SHIPPED, "tests"}
+    ours = sys.stdlib_module_names | {*SHIPPED, "tests"}
+    return {name for name in found if name.partition(".")[0] not in ours}

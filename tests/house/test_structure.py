@@ -14,7 +14,7 @@ from tests.house.structure import (
     circle,
     covers,
     forbidden_imports,
-    foreign_packages,
+    foreign_names,
     long_functions,
     modules_that_fail_alone,
     places_outside,
@@ -36,7 +36,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 
 
 def test_every_module_can_be_the_first_that_is_imported() -> None:
-    assert modules_that_fail_alone(MODULES, foreign_packages(), ROOT) == []
+    assert modules_that_fail_alone(MODULES, foreign_names(), ROOT) == []
 
 
 def test_reading_the_wire_waits_for_nothing() -> None:

@@ -12,8 +12,8 @@ from storage.engine import open_database
 from storage.facts import Change, FactLedger
 
 
-async def main(path: str, name: str) -> None:
-    ledger = FactLedger(await open_database(f"sqlite:///{path}"), time.time)
+async def main(url: str, name: str) -> None:
+    ledger = FactLedger(await open_database(url), time.time)
     for number in itertools.count():
         fact = Fact("counted", (name, number))
         applied = await ledger.change(Change((fact,), (), "grant", name, "counting"))

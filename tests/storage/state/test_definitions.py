@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -13,14 +12,14 @@ from sqlmodel import select
 from storage.definitions import Definition, DefinitionLedger, Kind, Seen, Trust
 from storage.errors import DefinitionChangedError, DefinitionUnknownError
 from storage.tables import DefinitionRow
-from tests.storage.state.places import opened, ticking
+from tests.storage.state.places import Place, opened, ticking
 
 T = TypeVar("T")
 
 
-def using(directory: Path, story: Callable[[DefinitionLedger], Awaitable[T]]) -> T:
+def using(place: Place, story: Callable[[DefinitionLedger], Awaitable[T]]) -> T:
     async def run() -> T:
-        async with opened(directory) as database:
+        async with opened(place) as database:
             return await story(DefinitionLedger(database, ticking(100.5)))
 
     return asyncio.run(run())
@@ -63,7 +62,7 @@ TAKES: list[tuple[Trust, str, str]] = [
 
 @pytest.mark.parametrize(("trust", "hashes", "expected"), TAKES)
 def test_a_definition_is_in_the_state_that_its_past_gives_it(
-    tmp_path: Path, trust: Trust, hashes: str, expected: str
+    place: Place, trust: Trust, hashes: str, expected: str
 ) -> None:
     async def story(ledger: DefinitionLedger) -> list[str]:
         found: list[str] = []
@@ -74,10 +73,10 @@ def test_a_definition_is_in_the_state_that_its_past_gives_it(
             found.append(taken[0].state if taken else ".")
         return found
 
-    assert using(tmp_path, story) == expected.split()
+    assert using(place, story) == expected.split()
 
 
-def test_a_server_is_registered_once_whatever_other_servers_do(tmp_path: Path) -> None:
+def test_a_server_is_registered_once_whatever_other_servers_do(place: Place) -> None:
     async def first(ledger: DefinitionLedger) -> None:
         await ledger.take("github", [seen("a", "A")], trust="first")
 
@@ -89,9 +88,9 @@ def test_a_server_is_registered_once_whatever_other_servers_do(tmp_path: Path) -
             states(await ledger.offered("unknown")),
         ]
 
-    using(tmp_path, first)
+    using(place, first)
 
-    assert using(tmp_path, second) == [
+    assert using(place, second) == [
         {"a": "approved X"},
         {"a": "approved A", "b": "new B"},
         {"a": "approved X"},
@@ -99,7 +98,7 @@ def test_a_server_is_registered_once_whatever_other_servers_do(tmp_path: Path) -
     ]
 
 
-def test_trusting_all_approves_what_waited_for_approval(tmp_path: Path) -> None:
+def test_trusting_all_approves_what_waited_for_approval(place: Place) -> None:
     async def story(ledger: DefinitionLedger) -> list[dict[str, str]]:
         await ledger.take("github", [seen("a", "A")], trust="none")
         return [
@@ -107,17 +106,17 @@ def test_trusting_all_approves_what_waited_for_approval(tmp_path: Path) -> None:
             states(await ledger.take("github", [seen("a", "A")], trust="none")),
         ]
 
-    assert using(tmp_path, story) == [{"a": "approved A"}, {"a": "approved A"}]
+    assert using(place, story) == [{"a": "approved A"}, {"a": "approved A"}]
 
 
-def test_the_same_name_is_another_thing_in_another_kind(tmp_path: Path) -> None:
+def test_the_same_name_is_another_thing_in_another_kind(place: Place) -> None:
     async def story(ledger: DefinitionLedger) -> list[tuple[str, str]]:
         kinds: list[Kind] = ["tool", "prompt", "template", "resource"]
         await ledger.take("github", [seen("a", kind, kind) for kind in kinds], trust="first")
         found = await ledger.take("github", [seen("a", "tool", "tool")], trust="first")
         return [(one.kind, one.state) for one in found]
 
-    assert using(tmp_path, story) == [
+    assert using(place, story) == [
         ("prompt", "gone"),
         ("resource", "gone"),
         ("template", "gone"),
@@ -126,7 +125,7 @@ def test_the_same_name_is_another_thing_in_another_kind(tmp_path: Path) -> None:
 
 
 def test_an_offer_with_two_of_the_same_name_is_refused_and_registers_nothing(
-    tmp_path: Path,
+    place: Place,
 ) -> None:
     async def story(ledger: DefinitionLedger) -> list[str]:
         with pytest.raises(ValueError, match="same kind and name"):
@@ -134,10 +133,10 @@ def test_an_offer_with_two_of_the_same_name_is_refused_and_registers_nothing(
         found = await ledger.take("github", [seen("a", "A")], trust="first")
         return [one.state for one in found]
 
-    assert using(tmp_path, story) == ["approved"]
+    assert using(place, story) == ["approved"]
 
 
-def test_the_body_is_that_of_the_hash_that_was_seen_last(tmp_path: Path) -> None:
+def test_the_body_is_that_of_the_hash_that_was_seen_last(place: Place) -> None:
     odd = {"text": "nul\0 half \ud800 é", "schema": {"items": [1, 2.5, True, None]}}
 
     async def story(ledger: DefinitionLedger) -> list[Any]:
@@ -147,13 +146,13 @@ def test_the_body_is_that_of_the_hash_that_was_seen_last(tmp_path: Path) -> None
         await ledger.take("github", [], trust="first")
         return [before, (await ledger.offered("github"))[0].body]
 
-    assert using(tmp_path, story) == [{"name": "a", "description": "as of A"}, odd]
+    assert using(place, story) == [{"name": "a", "description": "as of A"}, odd]
 
 
-def test_the_moments_say_when_it_came_changed_and_was_last_there(tmp_path: Path) -> None:
+def test_the_moments_say_when_it_came_changed_and_was_last_there(place: Place) -> None:
     async def run() -> list[tuple[float, float, float]]:
         moments = []
-        async with opened(tmp_path) as database:
+        async with opened(place) as database:
             ledger = DefinitionLedger(database, ticking(1.0))
             for offer in ([seen("a", "A")], [seen("a", "A")], [seen("a", "B")], [], []):
                 await ledger.take("github", offer, trust="first")
@@ -165,7 +164,7 @@ def test_the_moments_say_when_it_came_changed_and_was_last_there(tmp_path: Path)
     assert asyncio.run(run()) == [(1, 1, 1), (1, 1, 2), (1, 3, 3), (1, 4, 3), (1, 4, 3)]
 
 
-def test_what_was_approved_stays_so_until_it_changes(tmp_path: Path) -> None:
+def test_what_was_approved_stays_so_until_it_changes(place: Place) -> None:
     async def story(ledger: DefinitionLedger) -> list[str]:
         found: list[str] = []
         await ledger.take("github", [seen("a", "A")], trust="none")
@@ -175,10 +174,10 @@ def test_what_was_approved_stays_so_until_it_changes(tmp_path: Path) -> None:
             found.append(taken[0].state)
         return found
 
-    assert using(tmp_path, story) == ["approved", "approved", "changed", "approved"]
+    assert using(place, story) == ["approved", "approved", "changed", "approved"]
 
 
-def test_a_change_is_approved_in_the_place_of_what_was(tmp_path: Path) -> None:
+def test_a_change_is_approved_in_the_place_of_what_was(place: Place) -> None:
     async def story(ledger: DefinitionLedger) -> list[str]:
         await ledger.take("github", [seen("a", "A")], trust="first")
         await ledger.take("github", [seen("a", "B")], trust="first")
@@ -186,12 +185,12 @@ def test_a_change_is_approved_in_the_place_of_what_was(tmp_path: Path) -> None:
         back = await ledger.take("github", [seen("a", "A")], trust="first")
         return [approved.state, approved.hash, back[0].state]
 
-    assert using(tmp_path, story) == ["approved", "B", "changed"]
+    assert using(place, story) == ["approved", "B", "changed"]
 
 
 @pytest.mark.parametrize("then", [[seen("a", "B")], []], ids=["changed", "gone"])
 def test_what_was_reviewed_is_not_approved_once_something_else_is_there(
-    tmp_path: Path, then: list[Seen]
+    place: Place, then: list[Seen]
 ) -> None:
     async def story(ledger: DefinitionLedger) -> tuple[list[Definition], list[Definition]]:
         await ledger.take("github", [seen("a", "A")], trust="none")
@@ -200,7 +199,7 @@ def test_what_was_reviewed_is_not_approved_once_something_else_is_there(
             await ledger.approve("github", "tool", "a", "A")
         return before, await ledger.offered("github")
 
-    before, after = using(tmp_path, story)
+    before, after = using(place, story)
     assert before == after
 
 
@@ -209,20 +208,20 @@ def test_what_was_reviewed_is_not_approved_once_something_else_is_there(
     [("jira", "tool", "a"), ("github", "prompt", "a"), ("github", "tool", "b")],
 )
 def test_what_was_never_seen_is_not_approved(
-    tmp_path: Path, server: str, kind: Kind, name: str
+    place: Place, server: str, kind: Kind, name: str
 ) -> None:
     async def story(ledger: DefinitionLedger) -> None:
         await ledger.take("github", [seen("a", "A")], trust="none")
         await ledger.approve(server, kind, name, "A")
 
     with pytest.raises(DefinitionUnknownError):
-        using(tmp_path, story)
+        using(place, story)
 
 
-def test_only_one_of_many_first_takes_at_once_registers_the_server(tmp_path: Path) -> None:
+def test_only_one_of_many_first_takes_at_once_registers_the_server(place: Place) -> None:
     async def story(ledger: DefinitionLedger) -> dict[str, str]:
         offers = [[seen("a", "A")], [seen("a", "A"), seen("b", "B")]]
         await asyncio.gather(*(ledger.take("github", offer, trust="first") for offer in offers))
         return states(await ledger.offered("github"))
 
-    assert using(tmp_path, story) == {"a": "approved A", "b": "new B"}
+    assert using(place, story) == {"a": "approved A", "b": "new B"}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -14,7 +13,7 @@ from sqlmodel import select
 from storage.errors import TokenKnownError
 from storage.tables import IdentityRow
 from storage.tokens import IssuedRecord, RevokedToken, TokenLedger, TokenRecord
-from tests.storage.state.places import opened, ticking
+from tests.storage.state.places import Place, opened, ticking
 
 DAY = 86_400
 ISSUED = IssuedRecord(
@@ -31,105 +30,122 @@ ISSUED = IssuedRecord(
 T = TypeVar("T")
 
 
-def using(directory: Path, story: Callable[[TokenLedger], Awaitable[T]]) -> T:
+def using(place: Place, story: Callable[[TokenLedger], Awaitable[T]]) -> T:
     async def run() -> T:
-        async with opened(directory) as database:
+        async with opened(place) as database:
             return await story(TokenLedger(database, ticking(2_000.5)))
 
     return asyncio.run(run())
 
 
-def identities(directory: Path) -> list[dict[str, object]]:
+def identities(place: Place) -> list[dict[str, object]]:
     async def run() -> list[dict[str, object]]:
-        async with opened(directory) as database, database.reading() as session:
+        async with opened(place) as database, database.reading() as session:
             return [row.model_dump() for row in await session.exec(select(IdentityRow))]
 
     return asyncio.run(run())
 
 
-def test_a_token_is_found_as_it_was_recorded_after_a_restart(tmp_path: Path) -> None:
-    using(tmp_path, lambda ledger: ledger.record(ISSUED))
+def test_a_token_is_found_as_it_was_recorded_after_a_restart(place: Place) -> None:
+    using(place, lambda ledger: ledger.record(ISSUED))
 
-    found = using(tmp_path, lambda ledger: ledger.find("t1"))
+    found = using(place, lambda ledger: ledger.find("t1"))
 
     assert found == TokenRecord(ISSUED, None, None, None)
 
 
-def test_a_token_that_was_never_issued_is_not_found(tmp_path: Path) -> None:
-    assert using(tmp_path, lambda ledger: ledger.find("t1")) is None
+def test_a_token_that_was_never_issued_is_not_found(place: Place) -> None:
+    assert using(place, lambda ledger: ledger.find("t1")) is None
 
 
-def test_a_token_is_recorded_once(tmp_path: Path) -> None:
+def test_a_token_is_recorded_once(place: Place) -> None:
     async def story(ledger: TokenLedger) -> TokenRecord | None:
         await ledger.record(ISSUED)
         with pytest.raises(TokenKnownError):
             await ledger.record(replace(ISSUED, subject="client:other"))
         return await ledger.find("t1")
 
-    assert using(tmp_path, story) == TokenRecord(ISSUED, None, None, None)
-    assert [one["name"] for one in identities(tmp_path)] == ["ci"]
+    assert using(place, story) == TokenRecord(ISSUED, None, None, None)
+    assert [one["name"] for one in identities(place)] == ["ci"]
 
 
-def test_the_first_token_of_a_subject_makes_its_identity(tmp_path: Path) -> None:
+def test_of_many_who_record_a_token_at_once_one_does(place: Place) -> None:
+    async def run() -> list[object]:
+        async with opened(place) as first, opened(place) as second:
+            ledgers = [TokenLedger(one, ticking()) for one in (first, second)]
+            recording = [
+                ledgers[number % 2].record(replace(ISSUED, issued_by=f"user:{number}"))
+                for number in range(12)
+            ]
+            return list(await asyncio.gather(*recording, return_exceptions=True))
+
+    outcomes = asyncio.run(run())
+
+    assert outcomes.count(None) == 1
+    assert sum(isinstance(one, TokenKnownError) for one in outcomes) == 11
+    assert [one["created_by"] for one in identities(place)] == [f"user:{outcomes.index(None)}"]
+
+
+def test_the_first_token_of_a_subject_makes_its_identity(place: Place) -> None:
     async def story(ledger: TokenLedger) -> None:
         await ledger.record(ISSUED)
         await ledger.record(replace(ISSUED, jti="t2", issued_by="user:bob"))
         await ledger.record(replace(ISSUED, jti="t3", subject="user:ci"))
 
-    using(tmp_path, story)
+    using(place, story)
 
     made = {"description": "", "created_by": "user:alice"}
-    assert identities(tmp_path) == [
+    assert identities(place) == [
         {"type": "Client", "name": "ci", "created_at": 2_000.5} | made,
         {"type": "User", "name": "ci", "created_at": 2_001.5} | made,
     ]
 
 
 @pytest.mark.parametrize("subject", ["", "ci", "client:", ":ci", "Client:ci", "team:ci"])
-def test_a_subject_that_is_no_client_and_no_user_is_refused(tmp_path: Path, subject: str) -> None:
+def test_a_subject_that_is_no_client_and_no_user_is_refused(place: Place, subject: str) -> None:
     async def story(ledger: TokenLedger) -> TokenRecord | None:
         with pytest.raises(ValueError, match="subject"):
             await ledger.record(replace(ISSUED, subject=subject))
         return await ledger.find("t1")
 
-    assert using(tmp_path, story) is None
+    assert using(place, story) is None
 
 
-def test_a_revoked_token_is_revoked_after_a_restart(tmp_path: Path) -> None:
+def test_a_revoked_token_is_revoked_after_a_restart(place: Place) -> None:
     async def story(ledger: TokenLedger) -> RevokedToken | None:
         await ledger.record(ISSUED)
         return await ledger.revoke("t1", "user:bob", "leaked")
 
-    assert using(tmp_path, story) == RevokedToken("t1", 4_600)
-    found = using(tmp_path, lambda ledger: ledger.find("t1"))
+    assert using(place, story) == RevokedToken("t1", 4_600)
+    found = using(place, lambda ledger: ledger.find("t1"))
     assert found == TokenRecord(ISSUED, 2_001.5, "user:bob", "leaked")
-    revoked = using(tmp_path, lambda ledger: ledger.revoked("data", 3_000.0))
+    revoked = using(place, lambda ledger: ledger.revoked("data", 3_000.0))
     assert revoked == [RevokedToken("t1", 4_600)]
 
 
-def test_revoking_again_changes_nothing(tmp_path: Path) -> None:
+def test_revoking_again_changes_nothing(place: Place) -> None:
     async def story(ledger: TokenLedger) -> tuple[RevokedToken | None, TokenRecord | None]:
         await ledger.record(ISSUED)
         await ledger.revoke("t1", "user:bob", "leaked")
         return await ledger.revoke("t1", "user:carol", "again"), await ledger.find("t1")
 
-    assert using(tmp_path, story) == (
+    assert using(place, story) == (
         RevokedToken("t1", 4_600),
         TokenRecord(ISSUED, 2_001.5, "user:bob", "leaked"),
     )
 
 
-def test_a_token_that_was_never_issued_is_not_revoked(tmp_path: Path) -> None:
-    assert using(tmp_path, lambda ledger: ledger.revoke("t1", "user:bob", "leaked")) is None
+def test_a_token_that_was_never_issued_is_not_revoked(place: Place) -> None:
+    assert using(place, lambda ledger: ledger.revoke("t1", "user:bob", "leaked")) is None
 
 
-def test_a_token_revoked_by_twenty_at_once_keeps_the_first(tmp_path: Path) -> None:
+def test_a_token_revoked_by_twenty_at_once_keeps_the_first(place: Place) -> None:
     async def story(ledger: TokenLedger) -> TokenRecord | None:
         await ledger.record(ISSUED)
         await asyncio.gather(*(ledger.revoke("t1", f"user:{n}", "leaked") for n in range(20)))
         return await ledger.find("t1")
 
-    assert using(tmp_path, story) == TokenRecord(ISSUED, 2_001.5, "user:0", "leaked")
+    assert using(place, story) == TokenRecord(ISSUED, 2_001.5, "user:0", "leaked")
 
 
 @pytest.mark.parametrize(
@@ -143,7 +159,7 @@ def test_a_token_revoked_by_twenty_at_once_keeps_the_first(tmp_path: Path) -> No
     ],
 )
 def test_revocations_matter_for_a_day_after_the_token_ends(
-    tmp_path: Path, plane: str, now: float, expected: list[str]
+    place: Place, plane: str, now: float, expected: list[str]
 ) -> None:
     async def story(ledger: TokenLedger) -> list[RevokedToken]:
         await ledger.record(replace(ISSUED, jti="t2", expires_at=5_000))
@@ -154,10 +170,10 @@ def test_revocations_matter_for_a_day_after_the_token_ends(
             await ledger.revoke(jti, "user:bob", "leaked")
         return await ledger.revoked("control" if plane == "control" else "data", now)
 
-    assert [one.jti for one in using(tmp_path, story)] == expected
+    assert [one.jti for one in using(place, story)] == expected
 
 
-def test_pages_hold_every_token_once_the_newest_first(tmp_path: Path) -> None:
+def test_pages_hold_every_token_once_the_newest_first(place: Place) -> None:
     async def story(ledger: TokenLedger) -> list[list[str]]:
         # Many in the same second, as a script issues them.
         for number in range(7):
@@ -167,10 +183,10 @@ def test_pages_hold_every_token_once_the_newest_first(tmp_path: Path) -> None:
             pages.append([one.issued.jti for one in page])
         return pages
 
-    assert using(tmp_path, story) == [["t6", "t5"], ["t4", "t3"], ["t2", "t1"], ["t0"]]
+    assert using(place, story) == [["t6", "t5"], ["t4", "t3"], ["t2", "t1"], ["t0"]]
 
 
-def test_only_tokens_of_the_plane_and_subject_asked_for_are_listed(tmp_path: Path) -> None:
+def test_only_tokens_of_the_plane_and_subject_asked_for_are_listed(place: Place) -> None:
     async def story(ledger: TokenLedger) -> list[list[str]]:
         await ledger.record(ISSUED)
         await ledger.record(replace(ISSUED, jti="c1", plane="control"))
@@ -183,4 +199,4 @@ def test_only_tokens_of_the_plane_and_subject_asked_for_are_listed(tmp_path: Pat
         ]
         return [[one.issued.jti for one in found] for found in lists]
 
-    assert using(tmp_path, story) == [["u1", "t1"], ["t1", "c1"], [], []]
+    assert using(place, story) == [["u1", "t1"], ["t1", "c1"], [], []]

@@ -1,0 +1,36 @@
+"""The versions of the state, one for each kind of it, by which other processes see a change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Literal, get_args
+
+from sqlalchemy import func
+from sqlmodel import select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from storage.tables import CounterRow
+
+What = Literal["facts", "tokens", "definitions"]
+"""What has a version: the facts, which tokens are revoked, what servers offer."""
+
+WHATS: Final[Sequence[What]] = get_args(What)
+CHANNEL: Final = "northgate"
+
+
+async def version_of(session: AsyncSession, what: What) -> int:
+    return (await session.exec(select(CounterRow.value).where(CounterRow.name == what))).one()
+
+
+async def raised(session: AsyncSession, what: What) -> int:
+    """Raise the version of *what* in the transaction of *session*, and return it.
+
+    Once that is committed, whoever listens is told.
+    """
+    wanted = select(CounterRow).where(CounterRow.name == what).with_for_update()
+    counter = (await session.exec(wanted)).one()
+    counter.value += 1
+    if session.get_bind().dialect.name == "postgresql":
+        told = func.pg_notify(CHANNEL, f"{what}:{counter.value}")
+        await session.exec(select(told))
+    return counter.value
