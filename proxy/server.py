@@ -17,6 +17,8 @@ from proxy.identity.refusal import Reason as Unidentified
 from proxy.identity.refusal import RefusedError
 from proxy.listener.answers import Answer
 from proxy.listener.incoming import Incoming
+from proxy.oauth.errors import NO_AUTHORIZATION
+from proxy.oauth.server import AUTHORIZE_PATH, TOKEN_PATH, AuthorizationServer
 from proxy.observer import Observer
 from proxy.pipeline import Pipeline
 from proxy.wire.names import UnnameableError, check_server
@@ -25,6 +27,7 @@ from proxy.wire.refusals import INVALID_REQUEST
 _SERVER: Final = re.compile(r"/servers/([A-Za-z0-9_-]{1,128})/mcp")
 _METADATA: Final = "/.well-known/oauth-protected-resource"
 _JWKS: Final = "/.well-known/jwks.json"
+_OAUTH: Final = "/.well-known/oauth-authorization-server"
 
 _NOTHING_HERE: Final = Answer(
     404, Refusal(404, 40401, "There is nothing at this URL; check its spelling.").encode(None)
@@ -42,7 +45,8 @@ _ONLY_GET: Final = Answer(
 class DataPlane:
     """Serves agents. *jwks* returns the keys to verify our tokens by.
 
-    *nobody* is who calls without a credential, where development mode allows that.
+    *oauth* issues tokens at the gateway's own address. *nobody* is who calls without a credential,
+    where development mode allows that.
     """
 
     def __init__(
@@ -52,8 +56,10 @@ class DataPlane:
         jwks: Callable[[], dict[str, Any]],
         observer: Observer,
         *,
+        oauth: AuthorizationServer,
         nobody: Principal | None = None,
     ) -> None:
+        self._oauth = oauth
         self._pipeline = pipeline
         self._endpoints = endpoints
         self._jwks = jwks
@@ -64,7 +70,7 @@ class DataPlane:
         """Answer one request."""
         found = _SERVER.fullmatch(incoming.path)
         if found is None or not _is_server(found[1]):
-            return self._about(incoming)
+            return await self._elsewhere(incoming)
         try:
             principal = self._identified(incoming)
         except RefusedError as refused:
@@ -101,12 +107,21 @@ class DataPlane:
         headers = ((b"WWW-Authenticate", challenge.encode()),)
         return Answer(status, Refusal(status, code, refused.public).encode(None), headers)
 
+    async def _elsewhere(self, incoming: Incoming) -> Answer:
+        if incoming.path == TOKEN_PATH:
+            return await self._oauth.serve(incoming)
+        if incoming.path == AUTHORIZE_PATH:
+            return NO_AUTHORIZATION
+        return self._about(incoming)
+
     def _about(self, incoming: Incoming) -> Answer:
         """Answer what strangers may know: the same for every server that might be here."""
         endpoint = incoming.path.removeprefix(_METADATA)
         found = _SERVER.fullmatch(endpoint)
         if incoming.path == _JWKS:
             document = self._jwks()
+        elif incoming.path == _OAUTH:
+            document = self._oauth.metadata()
         elif endpoint != incoming.path and found is not None and _is_server(found[1]):
             document = self._endpoints.metadata(endpoint)
         else:

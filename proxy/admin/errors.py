@@ -90,6 +90,36 @@ class UnknownDefinitionError(ApiError):
     public = "No server was ever seen to offer this; list the definitions to find what is offered."
 
 
+class UnknownClientError(ApiError):
+    status = 404
+    code = "unknown-client"
+    public = "No client has this name; list the clients to find it."
+
+
+class UnknownUserError(ApiError):
+    status = 404
+    code = "unknown-user"
+    public = "No user has this name; list the users to find him."
+
+
+class UnknownTeamError(ApiError):
+    status = 404
+    code = "unknown-team"
+    public = "No team has this name; list the teams to find it."
+
+
+class UnknownGrantError(ApiError):
+    status = 404
+    code = "unknown-grant"
+    public = "There is no such grant now; list the grants to find it."
+
+
+class UnknownFactError(ApiError):
+    status = 404
+    code = "unknown-fact"
+    public = "This fact is not stored, so it was not removed."
+
+
 class WrongMethodError(ApiError):
     status = 405
     code = "wrong-method"
@@ -109,6 +139,26 @@ class ChangedDefinitionError(ApiError):
     status = 409
     code = "definition-changed"
     public = "The server no longer offers what was reviewed; review what it offers now."
+
+
+class NameTakenError(ApiError):
+    status = 409
+    code = "name-taken"
+    public = "This name is taken; choose another, or change the one that has it."
+
+
+class LastAdminError(ApiError):
+    status = 409
+    code = "last-admin"
+    public = "Nobody would be left to administer the gateway; make another user an admin first."
+
+
+class WrittenInPolicyError(ApiError):
+    """`place` is the file and line."""
+
+    status = 409
+    code = "written-in-policy"
+    public = "The policy itself states this; take it out of the policy's files."
 
 
 class WrongMediaError(ApiError):

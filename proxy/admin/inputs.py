@@ -15,13 +15,14 @@ from proxy.admin.errors import (
     UnexpectedQueryError,
     WrongMediaError,
 )
-from proxy.admin.routes import Route, Taken
+from proxy.admin.routes import Nothing, Route, Taken
 from proxy.identity.compact import strict_object
 from proxy.listener.incoming import Incoming
 
 _MOST_PARAMETERS: Final = 16
 _MOST_PROBLEMS: Final = 20
 _MOST_SHOWN: Final = 64
+_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 _MEDIA: Final = frozenset({"application/json", "application/json;charset=utf-8"})
 
 _SENTENCES: Final = {
@@ -36,13 +37,17 @@ async def read(route: Route[Taken], incoming: Incoming) -> Taken:
     Raises `ApiError` with all that is wrong with it, and what reading a body raises.
     """
     body = await incoming.body()
-    if route.method == "POST":
+    if route.method in _WITH_BODY or (body and _takes_either(route)):
         if incoming.query:
             raise UnexpectedQueryError
         return _checked(route, _document(incoming, body), is_text=False)
     if body:
         raise UnexpectedBodyError
     return _checked(route, _parameters(incoming.query), is_text=True)
+
+
+def _takes_either(route: Route[Taken]) -> bool:
+    return route.method == "DELETE" and route.takes is not Nothing
 
 
 def _document(incoming: Incoming, body: bytes) -> dict[str, Any]:

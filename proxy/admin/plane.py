@@ -6,19 +6,27 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from policies.pdp import DecisionPoint
 from proxy.admin import errors
+from proxy.admin.amending import Amendments
 from proxy.admin.authority import Authority
+from proxy.admin.clients import Clients
 from proxy.admin.definitions import Definitions
 from proxy.admin.errors import ApiError, NotRecordedError
+from proxy.admin.facts import Facts
+from proxy.admin.grants import Grants
 from proxy.admin.health import Health
+from proxy.admin.identities import Keeping
 from proxy.admin.init import Init
 from proxy.admin.inputs import read
 from proxy.admin.issuing import Issuing
+from proxy.admin.revoking import Revoking
 from proxy.admin.routes import Access, Route, Table, Visit
+from proxy.admin.teams import Teams
 from proxy.admin.tokens import Terms, Tokens
+from proxy.admin.users import Users
 from proxy.audit import Audit, UnrecordedError
 from proxy.catalogues import Catalogues
 from proxy.identity.bootstrap import Bootstrap
@@ -33,13 +41,24 @@ from proxy.observer import Observer
 from proxy.pipeline import Clocks
 from proxy.standing import Standing
 from storage.errors import StateError
+from storage.history import FactHistory
+from storage.identities import IdentityLedger
 from storage.tokens import TokenLedger
+
+METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
+"""What routes are asked with."""
 
 FAILED: Final = "failed"
 CANCELLED: Final = "cancelled"
 """How a request ended that got no answer: by a fault of ours, or because its sender left."""
 
 _LEAST_ERROR: Final = 400
+
+
+class Resource(Protocol):
+    """Something that is administered, by routes of its own."""
+
+    def routes(self) -> tuple[Route[Any], ...]: ...
 
 
 @dataclass(frozen=True)
@@ -49,7 +68,8 @@ class ControlPlane:
     `verifier` is the control plane's own, and knows no token of the data plane. `revoke` makes a
     revocation effective in this process: plane, token id, when the token ends. `metrics` returns
     the text for scrapers and its content type, and None stands for no metrics; `readiness` returns
-    the reasons why this gateway should get no calls. `longest_life` is in seconds.
+    the reasons why this gateway should get no calls. `longest_life` is in seconds. `resources` are
+    served beside those that are built here.
     """
 
     point: DecisionPoint
@@ -69,7 +89,10 @@ class ControlPlane:
     metrics: Callable[[], tuple[bytes, str]] | None
     readiness: Callable[[], list[str]]
     catalogues: Catalogues
+    identities: IdentityLedger
+    history: FactHistory
     gateway_wide: bool = True
+    resources: tuple[Resource, ...] = ()
 
     async def serve(self, incoming: Incoming) -> Answer:
         """Answer one request."""
@@ -81,13 +104,27 @@ class ControlPlane:
         terms = Terms(
             self.public_url, self.admin_url, self.longest_life, gateway_wide=self.gateway_wide
         )
-        resources = (
+        resources: tuple[Resource, ...] = (
             Health(self.metrics, self.readiness),
             Init(self.bootstrap, self.issuing, terms, self.observer, self.clocks.monotonic),
             Tokens(self._authority, self.issuing, terms, self.revoke),
             Definitions(self.catalogues, self.audit),
+            *self._kept(),
+            *self.resources,
         )
         return Table(route for resource in resources for route in resource.routes())
+
+    def _kept(self) -> tuple[Resource, ...]:
+        amendments = Amendments(self.standing, self.audit)
+        revoking = Revoking(self.issuing, self.revoke, self.clocks.now)
+        keeping = Keeping(self.identities, amendments, self._authority, revoking)
+        return (
+            Clients(keeping, self.catalogues),
+            Users(keeping),
+            Teams(keeping),
+            Grants(amendments, self.history, self.clocks.now),
+            Facts(amendments),
+        )
 
     @cached_property
     def _authority(self) -> Authority:

@@ -68,9 +68,9 @@ Taken = TypeVar("Taken", bound=Input)
 class Route(Generic[Taken]):
     """One thing that may be asked.
 
-    `access` is who may use it, or the action on the gateway that the policy must allow. A POST
-    brings its input as a JSON body, anything else as parameters. Validators of `takes` are given
-    `context`.
+    `access` is who may use it, or the action on the gateway that the policy must allow. POST, PUT
+    and PATCH bring their input as a JSON body, GET as parameters, DELETE as either. Validators of
+    `takes` are given `context`.
     """
 
     method: str
@@ -102,15 +102,17 @@ class Table:
     def find(self, method: str, path: str) -> tuple[Route[Any], dict[str, str]]:
         """Return the route of a request and what its open segments hold.
 
+        One path may be that of several routes, where one has a word and another an open segment.
         Raises `NothingHereError` and `WrongMethodError`.
         """
+        others: set[str] = set()
         for template, methods in self._by_path.items():
             found = self._patterns[template].fullmatch(path)
-            if found is None:
-                continue
-            if method in methods:
+            if found is not None and method in methods:
                 return methods[method], found.groupdict()
-            raise WrongMethodError(((b"Allow", ", ".join(sorted(methods)).encode()),))
+            others |= methods.keys() if found is not None else set()
+        if others:
+            raise WrongMethodError(((b"Allow", ", ".join(sorted(others)).encode()),))
         raise NothingHereError
 
 

@@ -23,6 +23,7 @@ from proxy.identity.sealing import Secret
 from proxy.judgement import Judge
 from proxy.listening import Subscribing
 from proxy.news import News
+from proxy.oauth.server import AuthorizationServer
 from proxy.opening import Opening
 from proxy.outbound import Outbound
 from proxy.outlets import Outlets
@@ -45,7 +46,11 @@ FORGETTING_SECONDS: Final = 600.0
 
 
 def data_plane(
-    stack: AsyncExitStack, parts: Parts, tokens: TokenPlane, key: Secret
+    stack: AsyncExitStack,
+    parts: Parts,
+    tokens: TokenPlane,
+    oauth: AuthorizationServer,
+    key: Secret,
 ) -> tuple[DataPlane, Outlets]:
     """Return what serves agents, and its open streams. *key* seals what clients come back with."""
     settings, state, enforcing = parts.settings, parts.state, parts.enforcing
@@ -78,7 +83,8 @@ def data_plane(
     )
     nobody = _nobody(settings) if settings.mode == "development" else None
     observer = parts.telling.observer
-    return DataPlane(pipeline, endpoints, tokens.jwks, observer, nobody=nobody), outlets
+    plane = DataPlane(pipeline, endpoints, tokens.jwks, observer, oauth=oauth, nobody=nobody)
+    return plane, outlets
 
 
 def _exchange(
@@ -112,8 +118,8 @@ def _exchange(
     )
     stack.push_async_callback(exchange.close)
     state.standing.on_change = views.changed
-    _keep_up(stack, views.follow())
-    _keep_up(stack, _forgetting(state.tasks))
+    keep_up(stack, views.follow())
+    keep_up(stack, _forgetting(state.tasks))
     return exchange
 
 
@@ -125,7 +131,7 @@ def _renewed(standing: Standing, call: Call) -> Call:
     return replace(call, grounds=standing.grounds, now=now)
 
 
-def _keep_up(stack: AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:
+def keep_up(stack: AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:
     """Do *work* until the gateway ends."""
     task = asyncio.get_running_loop().create_task(work)
 

@@ -13,6 +13,7 @@ from typing import Final
 from policies.bundle import Bundle
 from proxy.admin.issuing import Issuing
 from proxy.app.data import data_plane
+from proxy.app.oauth import authorization_server
 from proxy.app.parts import (
     CLOCKS,
     Enforcing,
@@ -22,12 +23,13 @@ from proxy.app.parts import (
     catalogues_of,
     enforcing_of,
     first_start,
+    issuing_of,
     open_state,
     servers_of,
     telling_of,
     token_planes,
 )
-from proxy.app.planes import control_plane, listen
+from proxy.app.planes import control_plane, key_changes, listen
 from proxy.config import Settings
 from proxy.identity.sealing import DamagedError, MasterKeyError, Secret
 from proxy.policyfiles import Follower
@@ -84,9 +86,12 @@ async def running(
         for server in servers.values():
             catalogues.refresh_soon(server)
         parts = Parts(settings, state, telling, enforcing, servers, catalogues)
-        plane, outlets = data_plane(stack, parts, identity[0], ready.master.key_for("handles"))
+        issuing = issuing_of(state, telling, enforcing, identity)
+        oauth, handles = authorization_server(parts, issuing), ready.master.key_for("handles")
+        plane, outlets = data_plane(stack, parts, identity[0], oauth, handles)
         ending = asyncio.Event()
-        control = control_plane(parts, identity, outlets, ending)
+        changes = key_changes(stack, parts, identity, outlets)
+        control = control_plane(parts, identity, issuing, changes, outlets, ending)
         await _started(settings, ready, telling, enforcing)
         listening = partial(listen, stack, settings, telling)
         admin_address = await listening(settings.admin, settings.admin_url, control.serve)

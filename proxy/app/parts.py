@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -15,12 +15,14 @@ from typing import Final
 from policies.embedded import EmbeddedPoint
 from policies.model import Entity, Fact
 from policies.pdp import DecisionPoint
+from proxy.admin.issuing import Issuing
 from proxy.audit import Audit, Redaction
 from proxy.catalogues import Catalogues, Pace, Reports
 from proxy.config import Settings
 from proxy.datadir import node_name
 from proxy.identity.bootstrap import Bootstrap
 from proxy.identity.keyring import Plane
+from proxy.identity.marking import Marks, marking_key
 from proxy.identity.planes import TokenPlane
 from proxy.identity.sealing import Secret
 from proxy.limits import Admissions
@@ -39,9 +41,12 @@ from proxy.upstream.http import Pool
 from proxy.upstream.limits import Limits as PoolLimits
 from proxy.upstream.offers import Offers, take_offers
 from proxy.upstream.server import Server
+from storage.credentials import CredentialLedger
 from storage.definitions import DefinitionLedger
 from storage.engine import open_database
 from storage.facts import Change, FactLedger
+from storage.history import FactHistory
+from storage.identities import IdentityLedger
 from storage.journal import Journal
 from storage.journal import Limits as JournalLimits
 from storage.tasks import TaskLedger
@@ -60,8 +65,12 @@ class State:
     """What outlives the process, and what is known of it in memory."""
 
     facts: FactLedger
+    history: FactHistory
+    identities: IdentityLedger
     definitions: DefinitionLedger
     tokens: TokenLedger
+    credentials: CredentialLedger
+    marks: Marks
     standing: Standing
     tasks: TaskLedger
     journal: Journal
@@ -111,8 +120,12 @@ async def open_state(stack: AsyncExitStack, settings: Settings, ready: Ready) ->
     facts = FactLedger(database, CLOCKS.now)
     return State(
         facts,
+        FactHistory(database),
+        IdentityLedger(database, CLOCKS.now),
         DefinitionLedger(database, CLOCKS.now),
         TokenLedger(database, CLOCKS.now),
+        CredentialLedger(database, CLOCKS.now),
+        Marks(marking_key(ready.place.keyring("credentials"), ready.master)),
         await Standing.opened(ready.bundle, facts, settings.pdp.deadline_ms / 1000),
         TaskLedger(database, CLOCKS.now),
         journal,
@@ -148,6 +161,13 @@ async def first_start(settings: Settings, state: State) -> Secret | None:
         Change((_FIRST_ADMIN,), (), "bootstrap", "System:gateway", "the first admin")
     )
     return state.bootstrap.begin() if made.added else None
+
+
+def issuing_of(
+    state: State, telling: Telling, enforcing: Enforcing, identity: Iterable[TokenPlane]
+) -> Issuing:
+    issuers = {tokens.plane: tokens.issuer for tokens in identity}
+    return Issuing(issuers, state.tokens, enforcing.audit, telling.events)
 
 
 def telling_of(stack: AsyncExitStack, settings: Settings, state: State, events: Events) -> Telling:

@@ -7,12 +7,17 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 from proxy.admin.issuing import Issuing
-from proxy.admin.plane import ControlPlane
+from proxy.admin.keys import KeyChanges, Keys
+from proxy.admin.plane import METHODS, ControlPlane
+from proxy.admin.secrets import Secrets
+from proxy.app.data import keep_up
 from proxy.app.parts import CLOCKS, Parts, Telling
 from proxy.config import Settings
 from proxy.config.tree import AdminListener, DataListener
 from proxy.identity.keyring import Plane
 from proxy.identity.planes import TokenPlane
+from proxy.identity.schedule import DAY_SECONDS, Schedule
+from proxy.listener.admission import METHODS as DATA_METHODS
 from proxy.listener.limits import Limits as ListenerLimits
 from proxy.listener.listener import Handler, Listener
 from proxy.listener.names import Names
@@ -24,13 +29,17 @@ _SPARE_FOR_HEALTH: Final = 200
 
 
 def control_plane(
-    parts: Parts, identity: tuple[TokenPlane, TokenPlane], outlets: Outlets, ending: asyncio.Event
+    parts: Parts,
+    identity: tuple[TokenPlane, TokenPlane],
+    issuing: Issuing,
+    changes: KeyChanges,
+    outlets: Outlets,
+    ending: asyncio.Event,
 ) -> ControlPlane:
     """Return what serves admins. A token that is revoked ends its *outlets* at once."""
     settings, state, telling = parts.settings, parts.state, parts.telling
     enforcing = parts.enforcing
     planes = {tokens.plane: tokens for tokens in identity}
-    issuers = {plane: tokens.issuer for plane, tokens in planes.items()}
 
     def revoke(plane: Plane, token_id: str, expires_at: int) -> None:
         planes[plane].refuse([(token_id, expires_at)])
@@ -48,7 +57,7 @@ def control_plane(
         planes[Plane.CONTROL].verifier,
         enforcing.admissions,
         telling.observer,
-        Issuing(issuers, state.tokens, enforcing.audit, telling.events),
+        issuing,
         state.tokens,
         revoke,
         state.bootstrap,
@@ -59,8 +68,35 @@ def control_plane(
         telling.metrics.exposition if settings.telemetry.metrics else None,
         readiness,
         parts.catalogues,
+        state.identities,
+        state.history,
         settings.tokens.gateway_wide,
+        (
+            Keys(changes),
+            Secrets(state.credentials, state.marks, enforcing.audit, CLOCKS.now),
+        ),
     )
+
+
+def key_changes(
+    stack: AsyncExitStack,
+    parts: Parts,
+    identity: tuple[TokenPlane, TokenPlane],
+    outlets: Outlets,
+) -> KeyChanges:
+    """Return what changes keys, and follow the schedule until *stack* ends."""
+
+    def revoked(_plane: Plane, key_id: str) -> None:
+        for outlet in outlets:
+            if outlet.principal.key_id == key_id:
+                outlets.end(outlet.principal.token_id)
+
+    planes = {tokens.plane: tokens for tokens in identity}
+    changes = KeyChanges(planes, parts.enforcing.audit, CLOCKS.now, revoked)
+    schedule = Schedule(parts.settings.tokens.key_days * DAY_SECONDS)
+    fault = parts.telling.reporting.fault("key schedule")
+    keep_up(stack, changes.follow(schedule, fault))
+    return changes
 
 
 async def listen(
@@ -88,6 +124,7 @@ async def listen(
         ),
         lambda reason: telling.observer.refused(reason, ""),
         telling.reporting.fault(f"listener of {url}"),
+        methods=DATA_METHODS if where is settings.data else METHODS,
     )
     address = await listener.start(where.listen.host, where.listen.port)
     stack.push_async_callback(listener.stop, limits.shutdown_seconds)

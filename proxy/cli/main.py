@@ -11,6 +11,9 @@ import typer
 
 from proxy.cli import streams
 from proxy.cli.control import commands as control
+from proxy.cli.control import familiar
+from proxy.cli.control.access_commands import access
+from proxy.cli.control.identity_commands import client, team, user
 from proxy.cli.policy import commands as policy
 from proxy.cli.record import commands as record
 
@@ -25,7 +28,15 @@ app.add_typer(policy.app, name="policy")
 app.add_typer(record.app, name="record")
 app.add_typer(control.token, name="token")
 app.add_typer(control.definition, name="definition")
+app.add_typer(client, name="client")
+app.add_typer(user, name="user")
+app.add_typer(team, name="team")
+app.add_typer(access, name="access")
+app.add_typer(control.key, name="key")
 app.add_typer(control.admin, name="admin")
+app.add_typer(familiar.create, name="create")
+app.add_typer(familiar.list_, name="list")
+app.add_typer(familiar.delete, name="delete")
 app.command(name="init-server")(control.init_server)
 
 

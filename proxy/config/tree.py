@@ -173,6 +173,15 @@ class TokenSettings(Branch):
     longest_life_seconds: int = setting(
         "Seconds that a token may live.", LONGEST_LIFE_SECONDS, least=60, most=YEAR_SECONDS
     )
+    key_days: int = setting(
+        "Days until a signing key is followed by another by itself; 0 for never.",
+        90,
+        least=0,
+        most=3660,
+    )
+    requests_per_second: int = setting(
+        "Requests for tokens per second from one address.", 10, least=1, most=100_000
+    )
 
 
 class LimitSettings(Branch):

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import hmac
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from proxy.identity.sealing import Secret, private_text, write_private
+from proxy.identity.sealing import Secret, locked, private_text, write_private
 
 _SECRET_BYTES: Final = 32
 
@@ -38,7 +35,7 @@ class Bootstrap:
         Raises `OSError` if it cannot be kept.
         """
         text = secrets.token_urlsafe(_SECRET_BYTES)
-        with self._locked():
+        with locked(self._path):
             write_private(self._path, f"{_digest(text)}\n")
         return Secret(text.encode())
 
@@ -49,7 +46,8 @@ class Bootstrap:
         """
         if not self.is_open:
             return False
-        with self._locked():
+        # Without it, a secret begun between reading and removing would be removed unspent.
+        with locked(self._path):
             try:
                 kept = private_text(self._path).strip()
             except FileNotFoundError:
@@ -59,13 +57,6 @@ class Bootstrap:
             self._path.unlink()
             self._sync()
         return True
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        # Without it, a secret begun between reading and removing would be removed unspent.
-        with self._path.with_name(f"{self._path.name}.lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
 
     def _sync(self) -> None:
         """Make the removal durable, or a loss of power would bring the secret back."""

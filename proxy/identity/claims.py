@@ -41,8 +41,12 @@ class Claims:
     identities: tuple[str, ...]
 
 
-def read_claims(claims: dict[str, Any], expected: Expectations, now: float) -> Claims:
+def read_claims(
+    claims: dict[str, Any], expected: Expectations, now: float, key_id: str = ""
+) -> Claims:
     """Return the identity that *claims* state at *now*, in seconds since the epoch.
+
+    *key_id* names the key that signed them.
 
     Raises `RefusedError` for whatever is absent, of another type, out of time or of another
     issuer, and for tokens of other kinds. The audience is read, not judged.
@@ -66,6 +70,7 @@ def read_claims(claims: dict[str, Any], expected: Expectations, now: float) -> C
         audience=_audience(claims),
         scope=_scope(claims),
         acts_for=acts_for,
+        key_id=key_id,
     )
     actor = type_.prefix + name
     identities = (actor,) if acts_for is None else (actor, claims["sub"])

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from proxy.identity.claims import LEEWAY_SECONDS, LONGEST_LIFE_SECONDS
 from proxy.identity.keyring import Keyring, KeyState, Plane, from_record, to_record
 from proxy.identity.keys import Algorithm, SigningKey, generate
-from proxy.identity.sealing import DamagedError, MasterKey, private_text, write_private
+from proxy.identity.sealing import DamagedError, MasterKey, locked, private_text, write_private
+
+
+class KeyringChangedError(Exception):
+    """The keyring is not what a change was planned on: another process was quicker."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A change of a keyring that is ready to be made, so that it can be recorded first."""
+
+    before: Keyring
+    after: Keyring
 
 
 class FileKeyring:
     """The keyring of one plane in a file of mode 0600, replaced atomically at each change.
 
-    Several processes of one machine may share it: changes are made one at a time, each on what the
-    last one left; `reload` shows those of others. *clock* tells the seconds since the epoch.
+    Several processes of one machine may share it: a change is made on what it was planned on, or
+    not at all; `reload` shows those of others. *clock* tells the seconds since the epoch.
     """
 
     def __init__(
@@ -43,25 +55,60 @@ class FileKeyring:
         self._algorithm = algorithm
         self._overlap = longest_life + LEEWAY_SECONDS
         self._signing: SigningKey | None = None
+        self._seen: tuple[int, ...] = ()
         self.keyring = Keyring(plane)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._change(self._begun)
+        self._begin()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the file was replaced since it was last read. Raises `OSError`."""
+        return self._identity() != self._seen
 
     def reload(self) -> bool:
         """Read the file again; tell whether it had changed. Raises as opening it does."""
-        return self._take(self._read())
+        self._seen = self._identity()
+        keyring = self._read()
+        changed = keyring != self.keyring
+        if changed:
+            self.keyring = keyring
+            self._signing = None
+        return changed
 
-    def prepare(self) -> None:
-        """Publish a new key; raises `KeyringError` if one waits already."""
-        self._change(self._prepared)
+    def plan_preparation(self) -> Plan:
+        """Plan to publish a new key, of the kind that signs now.
 
-    def rotate(self) -> None:
-        """Sign with the prepared key from now on, or with a new one if none waits."""
-        self._change(self._rotated)
+        Raises `KeyringError` if one waits already.
+        """
+        return Plan(self.keyring, self._prepared(self.keyring, None))
 
-    def revoke(self, key_id: str) -> None:
-        """Trust *key_id* no more; if it was active, another takes its place at once."""
-        self._change(lambda keyring, now: self._begun(keyring.revoke(key_id, now), now))
+    def plan_rotation(self, algorithm: Algorithm | None = None) -> Plan:
+        """Plan to sign with the prepared key, or with a new one if none of *algorithm* waits."""
+        keyring = self.keyring
+        waiting = keyring.in_state(KeyState.PREPARED)
+        if waiting is not None and algorithm not in {None, waiting.algorithm}:
+            keyring, waiting = keyring.withdraw(), None
+        if waiting is None:
+            keyring = self._prepared(keyring, algorithm)
+        return Plan(self.keyring, keyring.rotate(self._now, self._overlap))
+
+    def plan_revocation(self, key_id: str) -> Plan:
+        """Plan to trust *key_id* no more; if it is active, another takes its place at once.
+
+        Raises `KeyringError` for a key that is not here.
+        """
+        revoked = self.keyring.revoke(key_id, self._now)
+        return Plan(self.keyring, self._with_active(revoked))
+
+    def write(self, plan: Plan) -> None:
+        """Make the change, durably; `reload` shows it here.
+
+        Raises `KeyringChangedError` if another process was quicker, else as opening does.
+        """
+        with locked(self._path):
+            if self._read() != plan.before:
+                raise KeyringChangedError
+            write_keyring(self._path, plan.after, self._master)
 
     def signing_key(self) -> SigningKey:
         """Return the active key."""
@@ -69,46 +116,51 @@ class FileKeyring:
             self._signing = self.keyring.signing_key(self._master)
         return self._signing
 
-    def _prepared(self, keyring: Keyring, now: int) -> Keyring:
-        return keyring.prepare(generate(self._algorithm), self._master, now)
+    @property
+    def _now(self) -> int:
+        return int(self._clock())
 
-    def _rotated(self, keyring: Keyring, now: int) -> Keyring:
+    def _begin(self) -> None:
+        with locked(self._path):
+            found = self._read() if self._path.exists() else Keyring(self._plane)
+            whole = self._with_active(found)
+            if whole != found:
+                write_keyring(self._path, whole, self._master)
+        self.reload()
+
+    def _prepared(self, keyring: Keyring, algorithm: Algorithm | None) -> Keyring:
+        if algorithm is None:
+            active = keyring.in_state(KeyState.ACTIVE)
+            algorithm = self._algorithm if active is None else active.algorithm
+        return keyring.prepare(generate(algorithm), self._master, self._now)
+
+    def _with_active(self, keyring: Keyring) -> Keyring:
+        if keyring.in_state(KeyState.ACTIVE) is not None:
+            return keyring
         if keyring.in_state(KeyState.PREPARED) is None:
-            keyring = self._prepared(keyring, now)
-        return keyring.rotate(now, self._overlap)
-
-    def _begun(self, keyring: Keyring, now: int) -> Keyring:
-        has_active = keyring.in_state(KeyState.ACTIVE) is not None
-        return keyring if has_active else self._rotated(keyring, now)
-
-    def _change(self, change: Callable[[Keyring, int], Keyring]) -> None:
-        with self._locked():
-            before = self._read() if self._path.exists() else Keyring(self._plane)
-            after = change(before, int(self._clock()))
-            if after != before:
-                record = to_record(after, self._master)
-                write_private(self._path, json.dumps(record, indent=1) + "\n")
-        self._take(after)
+            keyring = self._prepared(keyring, None)
+        return keyring.rotate(self._now, self._overlap)
 
     def _read(self) -> Keyring:
-        try:
-            record = json.loads(private_text(self._path))
-        except ValueError:
-            raise DamagedError(f"{self._path} is no keyring.") from None
-        if not isinstance(record, dict):
-            raise DamagedError(f"{self._path} is no keyring.")
-        return from_record(record, self._plane, self._master)
+        return read_keyring(self._path, self._plane, self._master)
 
-    def _take(self, keyring: Keyring) -> bool:
-        changed = keyring != self.keyring
-        if changed:
-            self.keyring = keyring
-            self._signing = None
-        return changed
+    def _identity(self) -> tuple[int, ...]:
+        # It is replaced at each change, and never written to.
+        found = os.stat(self._path)  # noqa: PTH116  a third of the time of Path.stat
+        return found.st_ino, found.st_mtime_ns, found.st_size
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        # A file of its own: the keyring's is replaced, and a lock would stay with the old one.
-        with self._path.with_name(f"{self._path.name}.lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+
+def read_keyring(path: Path, plane: Plane, master: MasterKey) -> Keyring:
+    """Return the keyring in the file *path*. Raises as opening one does."""
+    try:
+        record = json.loads(private_text(path))
+    except ValueError:
+        raise DamagedError(f"{path} is no keyring.") from None
+    if not isinstance(record, dict):
+        raise DamagedError(f"{path} is no keyring.")
+    return from_record(record, plane, master)
+
+
+def write_keyring(path: Path, keyring: Keyring, master: MasterKey) -> None:
+    """Keep *keyring* in the file *path*. Raises `OSError`, and then what was there is untouched."""
+    write_private(path, json.dumps(to_record(keyring, master), indent=1) + "\n")

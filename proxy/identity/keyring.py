@@ -106,6 +106,11 @@ class Keyring:
         )
         return replace(self, keys=(*self.keys, key))
 
+    def withdraw(self) -> Keyring:
+        """Drop the key that is prepared: nothing was ever signed with it."""
+        kept = (key for key in self.keys if key.state is not KeyState.PREPARED)
+        return replace(self, keys=tuple(kept))
+
     def rotate(self, now: int, overlap: int) -> Keyring:
         """Make the prepared key active; the active one retires and is trusted *overlap* s more.
 
@@ -146,6 +151,17 @@ class Keyring:
     def jwks(self, now: float) -> dict[str, list[dict[str, str]]]:
         """Return the document to publish (RFC 7517 section 5): the keys that are trusted."""
         return {"keys": [jwk(key.algorithm, key.public) for key in self.trusted(now)]}
+
+    def reseal(self, old: MasterKey, new: MasterKey) -> Keyring:
+        """Return the same keys under the master key *new*. Raises as `signing_key` does."""
+        return replace(self, keys=tuple(self._resealed(key, old, new) for key in self.keys))
+
+    def _resealed(self, key: Key, old: MasterKey, new: MasterKey) -> Key:
+        if not key.sealed:
+            return key
+        about = _about(self.plane, key.key_id, key.algorithm)
+        opened = old.open(_PURPOSE_SEAL, key.sealed, about)
+        return replace(key, sealed=new.seal(_PURPOSE_SEAL, opened, about))
 
     def signing_key(self, master: MasterKey) -> SigningKey:
         """Return the active key, opened.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -18,12 +19,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from jwt.api_jws import PyJWS
 
-from proxy.identity.compact import canonical_text
+from proxy.identity.compact import canonical_bytes, canonical_text
 from proxy.identity.sealing import Secret
 
 SMALLEST_RSA_BITS = 3072
 
 _P256_BYTES = 32
+_MOST_RSA_BYTES = 1024
+_PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _TYPE = "at+jwt"
 
 PrivateKey = Ed25519PrivateKey | EllipticCurvePrivateKey | RSAPrivateKey
@@ -93,21 +96,31 @@ class SigningKey:
 
 def generate(algorithm: Algorithm) -> SigningKey:
     """Return a new key for *algorithm*."""
-    private: PrivateKey
+    while True:
+        key = SigningKey(algorithm, _generated(algorithm))
+        # A command would take it for an option.
+        if not key.key_id.startswith("-"):
+            return key
+
+
+def _generated(algorithm: Algorithm) -> PrivateKey:
     match algorithm:
         case Algorithm.EDDSA:
-            private = Ed25519PrivateKey.generate()
+            return Ed25519PrivateKey.generate()
         case Algorithm.ES256:
-            private = ec.generate_private_key(ec.SECP256R1())
+            return ec.generate_private_key(ec.SECP256R1())
         case Algorithm.RS256:
-            private = rsa.generate_private_key(public_exponent=65537, key_size=SMALLEST_RSA_BITS)
-    return SigningKey(algorithm, private)
+            return rsa.generate_private_key(public_exponent=65537, key_size=SMALLEST_RSA_BITS)
 
 
 def read_private(algorithm: Algorithm, content: Secret) -> SigningKey:
     """Return the key that `SigningKey.private_bytes` wrote; raises `UnfitKeyError`."""
     try:
-        private = serialization.load_der_private_key(content.reveal(), password=None)
+        # What is sealed was generated here and is authenticated, so there is nothing to find out
+        # by the checks of an RSA key, which take a tenth of a second.
+        private = serialization.load_der_private_key(
+            content.reveal(), password=None, unsafe_skip_rsa_key_validation=True
+        )
     except (ValueError, TypeError):
         raise UnfitKeyError("This is no private key.") from None
     if not isinstance(private, PrivateKey):
@@ -159,6 +172,50 @@ def jwk(algorithm: Algorithm, public: PublicKey) -> dict[str, str]:
     """Return *public* as a JSON web key for verifying signatures."""
     names = {"alg": algorithm.value, "kid": thumbprint(public), "use": "sig"}
     return _members(public) | names
+
+
+def read_jwk(document: Mapping[str, Any]) -> tuple[Algorithm, PublicKey]:
+    """Return the key that a JSON web key is, and the one algorithm that it is used with.
+
+    Raises `UnfitKeyError` for a private key, for one of another kind or size, and for members that
+    contradict that it verifies signatures.
+    """
+    if document.keys() & _PRIVATE_MEMBERS:
+        raise UnfitKeyError("This key is private: keep it, and send its public half.")
+    if document.get("use", "sig") != "sig" or document.get("key_ops", ["verify"]) != ["verify"]:
+        raise UnfitKeyError("This key is not for verifying signatures.")
+    algorithm, public = _kind(document)
+    if document.get("alg", algorithm.value) != algorithm.value:
+        raise UnfitKeyError(f"A key of this kind is used with {algorithm.value} here.")
+    require_fit(algorithm, public)
+    return algorithm, public
+
+
+def _kind(document: Mapping[str, Any]) -> tuple[Algorithm, PublicKey]:
+    try:
+        match document.get("kty"), document.get("crv"):
+            case "OKP", "Ed25519":
+                raw = canonical_bytes(document["x"])
+                return Algorithm.EDDSA, Ed25519PublicKey.from_public_bytes(raw)
+            case "EC", "P-256":
+                x, y = (_integer(document[name], _P256_BYTES) for name in ("x", "y"))
+                return (
+                    Algorithm.ES256,
+                    ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key(),
+                )
+            case "RSA", None:
+                n, e = (_integer(document[name], _MOST_RSA_BYTES) for name in ("n", "e"))
+                return Algorithm.RS256, rsa.RSAPublicNumbers(e, n).public_key()
+    except (KeyError, ValueError, TypeError, AttributeError):
+        raise UnfitKeyError("The members of this key make no key.") from None
+    raise UnfitKeyError("A key is an Ed25519, a P-256 or an RSA one.")
+
+
+def _integer(text: str, most_bytes: int) -> int:
+    content = canonical_bytes(text)
+    if len(content) > most_bytes:
+        raise ValueError("too long")
+    return int.from_bytes(content)
 
 
 def _members(public: PublicKey) -> dict[str, str]:

@@ -37,6 +37,7 @@ class Principal:
     `type` and `id` name the actor that the policy is asked about. A client that acts for a user
     is the actor, and `acts_for` is the user's id. `subject` is the token's `sub` as it stood.
     `expires_at` is in seconds since the epoch, `audience` the one URL the token is good for.
+    `key_id` names the key that signed the token.
     """
 
     type: ActorType
@@ -49,6 +50,7 @@ class Principal:
     audience: str
     scope: frozenset[str] = frozenset()
     acts_for: str | None = None
+    key_id: str = field(default="", compare=False)
     actor: Entity = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

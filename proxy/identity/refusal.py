@@ -63,6 +63,13 @@ class Reason(StrEnum):
     IDENTITY_REVOKED = "identity_revoked"
     ISSUED_TOO_EARLY = "issued_too_early"
 
+    TOKEN_REQUEST_MALFORMED = "token_request_malformed"  # noqa: S105  a reason
+    TOKEN_REQUEST_TOO_FAST = "token_request_too_fast"  # noqa: S105  a reason
+    TOKEN_GRANT_OTHER = "token_grant_other"  # noqa: S105  a reason
+    TOKEN_CLIENT_REFUSED = "token_client_refused"  # noqa: S105  a reason
+    TOKEN_TARGET_REFUSED = "token_target_refused"  # noqa: S105  a reason
+    TOKEN_SCOPE_REFUSED = "token_scope_refused"  # noqa: S105  a reason
+
 
 _AMBIGUOUS = frozenset(
     {Reason.CREDENTIAL_REPEATED, Reason.CREDENTIAL_IN_QUERY, Reason.CREDENTIAL_IN_COOKIE}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import hmac
 import os
 import secrets
 import stat
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -150,6 +151,15 @@ def write_private(path: Path, text: str) -> None:
     _write_new(fresh, text)
     fresh.replace(path)
     _sync_directory(path.parent)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep other processes, and other threads, from changing *path* until the block ends."""
+    # A file of its own: what is changed is replaced, and a lock would stay with the old one.
+    with path.with_name(f"{path.name}.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _create(path: Path) -> None:

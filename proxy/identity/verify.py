@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Any
 
 from jwt import PyJWTError
 from jwt.api_jws import PyJWS
@@ -37,6 +38,9 @@ class Verifier:
 
     *clock* tells the seconds since the epoch. Tokens that were verified are remembered for at most
     60 s, under the SHA-256 of the whole token, until keys or revocations change. For one thread.
+
+    *look_again* is asked about a key that is not known: whether `trust` was called meanwhile with
+    more of them. Strangers choose when, so it must cost nothing where there is nothing new.
     """
 
     def __init__(
@@ -45,9 +49,11 @@ class Verifier:
         clock: Callable[[], float],
         *,
         remembered: int = REMEMBERED_TOKENS,
+        look_again: Callable[[], bool] | None = None,
     ) -> None:
         self._expected = expected
         self._clock = clock
+        self._look_again = look_again
         self._capacity = remembered
         self._keys: dict[str, TrustedKey] = {}
         self._revocations = Revocations()
@@ -95,7 +101,8 @@ class Verifier:
 
     def _remember(self, digest: bytes, token: str, now: float) -> Principal:
         key = self._key(token, now)
-        claims = read_claims(_payload(token, key), self._expected, now)
+        payload = signed_object(token, key)
+        claims = read_claims(payload, self._expected, now, key.key_id)
         principal = claims.principal
         reason = self._revocations.reason(principal.token_id, claims.issued_at, claims.identities)
         if reason is not None:
@@ -111,6 +118,8 @@ class Verifier:
     def _key(self, token: str, now: float) -> TrustedKey:
         header = read_header(token)
         key = self._keys.get(header.key_id)
+        if key is None and self._look_again is not None and self._look_again():
+            key = self._keys.get(header.key_id)
         if key is None:
             raise RefusedError(Reason.KEY_UNKNOWN)
         if key.ends_at is not None and now >= key.ends_at:
@@ -121,7 +130,8 @@ class Verifier:
         return key
 
 
-def _payload(token: str, key: TrustedKey) -> dict[str, object]:
+def signed_object(token: str, key: TrustedKey) -> dict[str, Any]:
+    """Return the object that *key* signed as *token*, in compact form. Raises `RefusedError`."""
     try:
         signed = _SIGNATURES[key.algorithm].decode(
             token, key.public, algorithms=[key.algorithm.value]

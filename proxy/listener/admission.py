@@ -21,7 +21,7 @@ _ABSOLUTE: Final = re.compile(r"https?://([^/?#]*)(.*)")
 _LINE: Final = len(": \r\n")
 
 
-def refuse(incoming: Incoming, names: Names) -> Refusal | None:
+def refuse(incoming: Incoming, names: Names, methods: frozenset[str] = METHODS) -> Refusal | None:
     """Return why this request is none for the gateway, or `None`.
 
     A target in absolute form is brought into origin form, if it names the same host.
@@ -43,7 +43,7 @@ def refuse(incoming: Incoming, names: Names) -> Refusal | None:
     origins = headers.getall(hdrs.ORIGIN, None)
     if origins is not None and (len(origins) != 1 or origins[0] not in names.origins):
         return Refusal.ORIGIN
-    if message.method not in METHODS:
+    if message.method not in methods:
         return Refusal.METHOD
     if "/." not in message.path and _PATH.fullmatch(message.path) is not None:
         return None

@@ -12,7 +12,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import RawRequestMessage
 from aiohttp.web_protocol import ERROR
 
-from proxy.listener.admission import has_large_head, refuse
+from proxy.listener.admission import METHODS, has_large_head, refuse
 from proxy.listener.answers import Answer, EventStream
 from proxy.listener.connection import REFUSALS, Connection, Sinks
 from proxy.listener.gate import Gate
@@ -52,8 +52,8 @@ class Listener:
 
     *on_refusal* is called with a `Refusal` for all else that happens on a connection, *on_error*
     with each exception that the handler, or a stream it returned, lets escape; the peer then gets
-    500, or a stream that breaks off. Both only count or note, and do not raise. The handler is
-    cancelled when the peer leaves.
+    500, or a stream that breaks off. Both only count or note, and do not raise. The handler gets
+    requests of *methods* alone, and is cancelled when the peer leaves.
     """
 
     def __init__(
@@ -63,10 +63,13 @@ class Listener:
         names: Names,
         on_refusal: Callable[[str], None],
         on_error: Callable[[BaseException], None],
+        *,
+        methods: frozenset[str] = METHODS,
     ) -> None:
         self._handler = handler
         self._limits = limits
         self._names = names
+        self._methods = methods
         self._sinks = Sinks(on_refusal, on_error)
         self._gate = Gate(limits)
         self._server: asyncio.AbstractServer | None = None
@@ -138,7 +141,7 @@ class Listener:
             return line.verdict
         if line.has_large_head and has_large_head(incoming.message, self._limits.header_bytes):
             return Refusal.TOO_LARGE_HEADERS
-        return refuse(incoming, self._names)
+        return refuse(incoming, self._names, self._methods)
 
     def _turn_down(self, incoming: Incoming, reason: Refusal) -> Answer:
         self._sinks.refusal(reason)

@@ -21,7 +21,7 @@ from policies.model import Entity, Fact
 from policies.pdp import DecisionPoint
 from proxy import policyfiles
 from proxy.admin.issuing import Issuing
-from proxy.admin.plane import ControlPlane
+from proxy.admin.plane import METHODS, ControlPlane
 from proxy.admin.routes import Table
 from proxy.audit import Audit, Redaction
 from proxy.catalogues import Catalogues
@@ -44,6 +44,8 @@ from proxy.telemetry.observing import Observing
 from storage.definitions import DefinitionLedger
 from storage.engine import Database, open_database
 from storage.facts import Change, FactLedger
+from storage.history import FactHistory
+from storage.identities import IdentityLedger
 from storage.journal import Journal, Record, read
 from storage.tokens import TokenLedger
 from tests.admin.offered import Desk, catalogues_of
@@ -269,6 +271,8 @@ async def controlling(
             (lambda: (b"calls 1\n", CONTENT_TYPE_LATEST)) if with_metrics else None,
             lambda: controlled.reasons,
             catalogues,
+            IdentityLedger(database, clock),
+            FactHistory(database),
             gateway_wide,
         )
         controlled.table = plane.table
@@ -278,6 +282,7 @@ async def controlling(
             Names(frozenset()),
             lambda reason: observer.refused(reason, ""),
             controlled.errors.append,
+            methods=METHODS,
         )
         _, controlled.port = await listener.start("127.0.0.1", 0)
         try:

@@ -46,7 +46,12 @@ DEFAULTS: dict[str, Any] = {
         "require": "journal",
         "journal_bytes": 1024**3,
     },
-    "tokens": {"gateway_wide": True, "longest_life_seconds": 86_400},
+    "tokens": {
+        "gateway_wide": True,
+        "longest_life_seconds": 86_400,
+        "key_days": 90,
+        "requests_per_second": 10,
+    },
     "limits": {
         "body_bytes": 1024**2,
         "header_bytes": 32 * 1024,

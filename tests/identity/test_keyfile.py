@@ -6,11 +6,12 @@ import json
 import multiprocessing
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from proxy.identity.keyfile import FileKeyring
+from proxy.identity.keyfile import FileKeyring, KeyringChangedError, Plan
 from proxy.identity.keyring import KeyringError, KeyState, Plane
 from proxy.identity.keys import Algorithm
 from proxy.identity.sealing import (
@@ -28,6 +29,15 @@ OTHER_MASTER = MasterKey(Secret(bytes(32)))
 
 def opened(directory: Path, clock: Clock | None = None) -> FileKeyring:
     return FileKeyring(directory / "keys" / "data.json", Plane.DATA, MASTER, clock or Clock())
+
+
+def made(ring: FileKeyring, plan: Plan) -> None:
+    ring.write(plan)
+    assert ring.reload()
+
+
+def rotate(ring: FileKeyring, algorithm: Algorithm | None = None) -> None:
+    made(ring, ring.plan_rotation(algorithm))
 
 
 def mode(path: Path) -> int:
@@ -56,9 +66,9 @@ def test_the_file_does_not_hold_the_private_key(tmp_path: Path) -> None:
 
 def test_what_was_changed_is_there_when_it_is_opened_again(tmp_path: Path) -> None:
     ring = opened(tmp_path)
-    ring.prepare()
-    ring.rotate()
-    ring.prepare()
+    made(ring, ring.plan_preparation())
+    rotate(ring)
+    made(ring, ring.plan_preparation())
 
     again = opened(tmp_path)
 
@@ -72,7 +82,7 @@ def test_a_rotation_changes_the_key_that_signs(tmp_path: Path) -> None:
     ring = opened(tmp_path)
     before = ring.signing_key().key_id
 
-    ring.rotate()
+    rotate(ring)
 
     assert ring.signing_key().key_id != before
     assert ring.keyring.keys[0].ends_at == NOW + 86_400 + 30
@@ -82,7 +92,7 @@ def test_a_revoked_active_key_has_a_successor_at_once(tmp_path: Path) -> None:
     ring = opened(tmp_path)
     before = ring.signing_key().key_id
 
-    ring.revoke(before)
+    made(ring, ring.plan_revocation(before))
 
     assert ring.signing_key().key_id != before
     assert {key.key_id for key in ring.keyring.trusted(NOW)} == {ring.signing_key().key_id}
@@ -90,29 +100,85 @@ def test_a_revoked_active_key_has_a_successor_at_once(tmp_path: Path) -> None:
 
 def test_a_change_that_is_refused_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     ring = opened(tmp_path)
-    ring.prepare()
+    made(ring, ring.plan_preparation())
     before = (tmp_path / "keys" / "data.json").read_bytes()
 
     with pytest.raises(KeyringError):
-        ring.prepare()
+        ring.plan_preparation()
 
     assert (tmp_path / "keys" / "data.json").read_bytes() == before
 
 
 def test_another_process_sees_a_change_when_it_reads_again(tmp_path: Path) -> None:
     here, there = opened(tmp_path), opened(tmp_path)
-    there.rotate()
+    rotate(there)
 
+    was_behind = here.is_behind
     assert here.signing_key().key_id != there.signing_key().key_id
     assert here.reload()
     assert here.signing_key().key_id == there.signing_key().key_id
+    assert (was_behind, here.is_behind) == (True, False)
     assert not here.reload()
+
+
+def test_a_change_planned_on_what_is_no_more_is_not_made(tmp_path: Path) -> None:
+    here, there = opened(tmp_path), opened(tmp_path)
+    plan = here.plan_rotation()
+    rotate(there)
+    before = (tmp_path / "keys" / "data.json").read_bytes()
+
+    with pytest.raises(KeyringChangedError):
+        here.write(plan)
+
+    assert (tmp_path / "keys" / "data.json").read_bytes() == before
+
+
+def test_a_plan_changes_nothing_by_itself(tmp_path: Path) -> None:
+    ring = opened(tmp_path)
+    before = ring.keyring
+
+    plans = [ring.plan_preparation(), ring.plan_rotation(), ring.plan_revocation(key_id(ring))]
+
+    assert all(plan.before == before != plan.after for plan in plans)
+    assert (ring.keyring, opened(tmp_path).keyring) == (before, before)
+
+
+def key_id(ring: FileKeyring) -> str:
+    return ring.signing_key().key_id
+
+
+def test_the_next_key_is_of_the_kind_that_signs_until_another_is_asked_for(tmp_path: Path) -> None:
+    ring = opened(tmp_path)
+    rotate(ring, Algorithm.ES256)
+    rotate(ring)
+    assert ring.signing_key().algorithm is Algorithm.ES256
+
+    made(ring, ring.plan_preparation())
+    rotate(ring, Algorithm.EDDSA)
+
+    assert ring.signing_key().algorithm is Algorithm.EDDSA
+    assert ring.keyring.in_state(KeyState.PREPARED) is None
+
+
+def test_a_rotation_to_the_kind_that_waits_uses_the_key_that_is_known(tmp_path: Path) -> None:
+    ring = opened(tmp_path)
+    made(ring, ring.plan_preparation())
+    waiting = ring.keyring.in_state(KeyState.PREPARED)
+    assert waiting is not None
+
+    rotate(ring, Algorithm.EDDSA)
+
+    assert ring.signing_key().key_id == waiting.key_id
 
 
 def rotate_often(directory: Path) -> None:
     ring = opened(directory)
-    for _ in range(10):
-        ring.rotate()
+    done = 0
+    while done < 10:
+        with suppress(KeyringChangedError):
+            ring.write(ring.plan_rotation())
+            done += 1
+        ring.reload()
 
 
 def test_changes_of_several_processes_are_all_kept(tmp_path: Path) -> None:
@@ -146,7 +212,7 @@ def test_a_leftover_of_a_broken_write_is_harmless(tmp_path: Path) -> None:
     leftover.write_text("half a")
     leftover.chmod(0o644)
 
-    ring.rotate()
+    rotate(ring)
 
     assert opened(tmp_path).keyring == ring.keyring
     assert mode(tmp_path / "keys" / "data.json") == 0o600
@@ -264,7 +330,7 @@ def test_a_full_disk_leaves_the_old_keyring_whole(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         with pytest.raises(OSError, match="No space"):
-            ring.rotate()
+            ring.write(ring.plan_rotation())
 
     assert ring.keyring == before
     assert opened(tmp_path).keyring == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Any, Final
@@ -17,8 +18,11 @@ from proxy.identity.sealing import Secret
 
 DEADLINE_SECONDS: Final = 10.0
 
+_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_DOTS: Final = frozenset({".", ".."})
 _MOST_BYTES: Final = 4 * 1024**2
 _GOOD: Final = frozenset({200, 201})
+_NOTHING: Final = 204
 _NO: Final = frozenset({401, 403, 404, 409})
 _DATA_PORT: Final = "The control listener is meant, usually http://localhost:8081."
 _LISTED: Final = "northgate definition list shows what there is."
@@ -31,6 +35,11 @@ _HINTS: Final = {
     "unknown-server": _LISTED,
     "unknown-definition": _LISTED,
     "definition-changed": _LISTED,
+    "unknown-client": "northgate client list shows what there is.",
+    "unknown-user": "northgate user list shows what there is.",
+    "unknown-team": "northgate team list shows what there is.",
+    "unknown-grant": "northgate access list shows what there is.",
+    "last-admin": "northgate user update NAME --roles admin makes another admin.",
 }
 
 
@@ -66,6 +75,8 @@ class Api:
         except (aiohttp.ClientError, TimeoutError) as error:
             message = f"No answer came from {self.url}: {type(error).__name__}."
             raise CommandError("no-answer", message, "Try again shortly.") from None
+        if status == _NOTHING:
+            return {}
         answer = _object(body)
         if status in _GOOD and answer is not None:
             return answer
@@ -107,10 +118,21 @@ class Api:
             message = f"The policy does not allow you the action {details['action']}."
             hint = f"The record tells more about the decision {details['decision_id']}."
             return CommandError(code, message, hint, exit_code=exit_code, **details)
+        if isinstance(answer.get("place"), str):
+            sentence = f"{sentence} It is at {answer['place']}."
         problems = answer.get("problems")
         if isinstance(problems, list):
             sentence = " ".join([sentence, *map(_problem, problems)])
         return CommandError(code, sentence, _HINTS.get(code, ""), exit_code=exit_code)
+
+
+def segment(text: str) -> str:
+    """Return *text* if it may stand in a path. Raises `CommandError`."""
+    if _NAME.fullmatch(text) is None or text in _DOTS:
+        message = f"This can be neither a name nor an id: {text}"
+        hint = "Use 1 to 128 letters, digits, dots, hyphens and underscores."
+        raise CommandError("bad-name", message, hint)
+    return text
 
 
 def checked_url(text: str) -> str:

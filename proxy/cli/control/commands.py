@@ -10,21 +10,16 @@ from typing import Annotated
 
 import typer
 
+from proxy.cli.control.options import AsJson, CredentialsFile
+
 token = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Issue and revoke tokens.")
 definition = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="See and approve what servers offer."
 )
+key = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Rotate and revoke signing keys."
+)
 admin = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Administer this machine.")
-
-CredentialsFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--credentials",
-        metavar="FILE",
-        help="Where URL and token are kept; ~/.config/northgate/credentials.json.",
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Write one JSON document.")]
 
 
 def _run(work: Callable[[], None], *, json: bool) -> None:
@@ -219,6 +214,118 @@ def approve_definition(
         lambda: definitions.approve(files.load(path), reviewed, hash_=hash_, yes=yes, json=json),
         json=json,
     )
+
+
+@key.command(name="list")
+def list_keys(
+    *,
+    plane: Annotated[
+        str | None, typer.Option(metavar="PLANE", help="Of this plane alone: data or control.")
+    ] = None,
+    credentials: CredentialsFile = None,
+    json: AsJson = False,
+) -> None:
+    """List the keys that sign tokens, and in what state they are.
+
+    A prepared key is published and signs later; a retired one is trusted until the last token that
+    it signed has ended.
+
+    Exit code 0, or 1 if the gateway refuses, or 2 if it cannot be asked.
+
+    JSON: keys [plane, key_id, algorithm, state, made_at, since, ends_at].
+    """
+    from proxy.cli.control import credentials as files
+    from proxy.cli.control import keys
+
+    path = files.place(credentials, os.environ)
+    _run(lambda: keys.list_them(files.load(path), plane=plane, json=json), json=json)
+
+
+@key.command(name="rotate")
+def rotate_key(
+    *,
+    plane: Annotated[
+        str, typer.Option(metavar="PLANE", help="Whose tokens: data (agents) or control.")
+    ] = "data",
+    algorithm: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="EdDSA, ES256 or RS256; else the kind that signs now."),
+    ] = None,
+    credentials: CredentialsFile = None,
+    json: AsJson = False,
+) -> None:
+    """Sign with the prepared key from now on, or with a new one if none of that kind waits.
+
+    Tokens that were issued stay good until they end.
+
+    Exit code 0, or 1 if the gateway refuses, or 2 if it cannot be asked.
+
+    JSON: as `key list`, of that plane.
+    """
+    from proxy.cli.control import credentials as files
+    from proxy.cli.control import keys
+
+    path = files.place(credentials, os.environ)
+    _run(
+        lambda: keys.rotate(files.load(path), plane=plane, algorithm=algorithm, json=json),
+        json=json,
+    )
+
+
+@key.command(name="revoke")
+def revoke_key(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="As key list shows it.")],
+    *,
+    why: Annotated[str, typer.Option(metavar="TEXT", help="The reason, for the record.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    credentials: CredentialsFile = None,
+    json: AsJson = False,
+) -> None:
+    """Trust a key no more, for when it leaked: every token that it signed is refused at once.
+
+    Another key takes the place of an active one. Whoever loses his own token begins again with
+    northgate admin recover.
+
+    Exit code 0, also if it was revoked before, or 1 if you or the gateway say no, or 2 if it cannot
+    be asked.
+
+    JSON: as `key list`, of that plane.
+    """
+    from proxy.cli.control import credentials as files
+    from proxy.cli.control import keys
+
+    path = files.place(credentials, os.environ)
+    _run(lambda: keys.revoke(files.load(path), key_id, why=why, yes=yes, json=json), json=json)
+
+
+@admin.command()
+def rekey(
+    *,
+    data_dir: Annotated[
+        Path, typer.Option("--data-dir", metavar="DIR", help="The gateway's data_dir.")
+    ],
+    old: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The old master key; usually as the gateway finds it."),
+    ] = None,
+    new: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The new master key; one is made if there is none."),
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Keep private keys under a new master key, on the gateway's own machine, while it is stopped.
+
+    The new master key is NORTHGATE_NEW_MASTER_KEY, or else put into DIR/master.key. No token and no
+    secret of a client ends by it; sessions begin again. Whoever is interrupted runs it again.
+
+    Exit code 0, or 2 if nothing came of it.
+
+    JSON: old and new (the ids of the master keys), files (that were changed).
+    """
+    from proxy.cli.control import keys
+
+    _run(lambda: keys.rekey(data_dir, old, new, os.environ, json=json), json=json)
 
 
 @admin.command()

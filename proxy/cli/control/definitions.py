@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json as text
-import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
 from rich.text import Text
 
 from proxy.cli.control.api import Api
+from proxy.cli.control.asking import agreed
 from proxy.cli.control.credentials import Credentials
 from proxy.cli.control.endings import Code, CommandError
 from proxy.cli.control.rows import row
@@ -18,8 +18,7 @@ from proxy.cli.policy import console
 _PATH: Final = "/api/v0/definitions"
 _LARGEST_PAGE: Final = "500"
 _MOST_SHOWN: Final = 80
-_LONGEST_LINE: Final = 1024
-_YES: Final = frozenset({"y", "yes"})
+_OTHERWISE: Final = "Say yes, or use --yes or --hash where nobody can be asked."
 _WAITING: Final = frozenset({"new", "changed"})
 
 
@@ -51,7 +50,7 @@ def approve(
     if hash_ is None:
         shown = _shown(api, reviewed)
         if shown["state"] in _WAITING and not yes:
-            _agreed()
+            agreed("Approve it?", "not-approved", "Nothing was approved.", _OTHERWISE)
         hash_ = shown["hash"]
     answer = api.call("POST", f"{_PATH}/approve", document={**reviewed, "hash": hash_})
     if json:
@@ -88,15 +87,6 @@ def _shown(api: Api, reviewed: Mapping[str, str]) -> dict[str, Any]:
     for line in (about, *text.dumps(shown["definition"], indent=2).splitlines(), shown["hash"]):
         stream.print(console.visible(line))
     return shown
-
-
-def _agreed() -> None:
-    """Raise `CommandError` unless somebody says yes."""
-    # Not typer's own question, of which a part goes to stdout.
-    console.err().print("Approve it? [y/N] ", end="")
-    if sys.stdin.readline(_LONGEST_LINE).strip().lower() not in _YES:
-        hint = "Say yes, or use --yes or --hash where nobody can be asked."
-        raise CommandError("not-approved", "Nothing was approved.", hint, exit_code=Code.NO)
 
 
 def _sendable(value: str) -> str:

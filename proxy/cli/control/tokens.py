@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from rich.text import Text
 
-from proxy.cli.control.api import Api
+from proxy.cli.control.api import Api, segment
 from proxy.cli.control.credentials import Credentials
 from proxy.cli.control.endings import CommandError
-from proxy.cli.control.rows import row
+from proxy.cli.control.rows import moment, row
 from proxy.cli.policy import console
 
-_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _TTL: Final = re.compile(r"([0-9]{1,9})([smhd]?)")
 _SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
-_DOTS: Final = frozenset({".", ".."})
 
 
 def issue(
@@ -31,7 +28,7 @@ def issue(
     json: bool,
 ) -> None:
     """Print a new token, alone on stdout, so that a shell can take it from there."""
-    path = f"/api/v0/{'users' if is_user else 'clients'}/{_segment(name)}/tokens"
+    path = f"/api/v0/{'users' if is_user else 'clients'}/{segment(name)}/tokens"
     wish: dict[str, Any] = {"scope": scope} if scope else {}
     if ttl is not None:
         wish["ttl_seconds"] = seconds(ttl)
@@ -43,7 +40,7 @@ def issue(
         return
     console.out().print(answer["token"])
     about = f"Token {answer['token_id']} of {answer['subject']}, for {answer['audience']}"
-    console.err().print(console.visible(f"{about}, until {_moment(answer['expires_at'])}."))
+    console.err().print(console.visible(f"{about}, until {moment(answer['expires_at'])}."))
 
 
 def list_them(credentials: Credentials, *, subject: str | None, limit: int, json: bool) -> None:
@@ -62,11 +59,11 @@ def list_them(credentials: Credentials, *, subject: str | None, limit: int, json
 
 def revoke(credentials: Credentials, token_id: str, *, json: bool) -> None:
     """Revoke one token, and say since when it is."""
-    answer = Api.of(credentials).call("DELETE", f"/api/v0/tokens/{_segment(token_id)}")
+    answer = Api.of(credentials).call("DELETE", f"/api/v0/tokens/{segment(token_id)}")
     if json:
         console.print_json(answer)
         return
-    since = _moment(answer["revoked_at"])
+    since = moment(answer["revoked_at"])
     text = f"Token {answer['token_id']} of {answer['subject']} is revoked since {since}."
     console.out().print(console.visible(text))
 
@@ -80,14 +77,6 @@ def seconds(text: str) -> int:
     return int(found[1]) * _SECONDS[found[2]]
 
 
-def _segment(text: str) -> str:
-    if _NAME.fullmatch(text) is None or text in _DOTS:
-        message = f"This can be neither a name nor an id: {text}"
-        hint = "Use 1 to 128 letters, digits, dots, hyphens and underscores."
-        raise CommandError("bad-name", message, hint)
-    return text
-
-
 def _token(token: dict[str, Any]) -> list[Text]:
     revoked = token["revoked_at"]
     return row(
@@ -95,12 +84,8 @@ def _token(token: dict[str, Any]) -> list[Text]:
         token["subject"],
         token["plane"],
         token["audience"],
-        _moment(token["issued_at"]),
-        _moment(token["expires_at"]),
+        moment(token["issued_at"]),
+        moment(token["expires_at"]),
         token["issued_by"],
-        "" if revoked is None else f"{_moment(revoked)} by {token['revoked_by']}",
+        "" if revoked is None else f"{moment(revoked)} by {token['revoked_by']}",
     )
-
-
-def _moment(unix: int) -> str:
-    return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

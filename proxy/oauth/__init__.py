@@ -1,0 +1,1 @@
+"""The authorization server for machines: clients that prove who they are get their own tokens."""
