@@ -132,6 +132,15 @@ class Catalogues:
             if definitions:
                 await self._know(server, definitions, VERSIONS)
 
+    async def catch_up(self) -> None:
+        """Know what others have found or approved. Raises `StateError`."""
+        async with self._changing:
+            for server in self._servers.values():
+                definitions = tuple(await self._ledger.offered(server.name))
+                if definitions and definitions != self._definitions.get(server.name):
+                    known = server.catalogue
+                    await self._know(server, definitions, known.versions if known else VERSIONS)
+
     def refresh_soon(self, server: Server) -> None:
         """Take the catalogue anew: at once, or as soon as that was not done a moment ago.
 

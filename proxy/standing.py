@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from policies.bundle import Bundle
@@ -14,6 +14,7 @@ from policies.model import Entity, Fact
 from policies.polar.runtime import Limits
 from proxy.upstream.offers import traits
 from storage.definitions import Definition
+from storage.errors import FactVersionError
 from storage.facts import Applied, Change, FactLedger
 
 REGISTRY: Final = "registry"
@@ -33,10 +34,8 @@ class Standing:
         """Called after each change of `grounds`."""
         self._changing = asyncio.Lock()
         self._offered: dict[str, tuple[Definition, ...]] = {}
-        self._stated: dict[str, set[Fact]] = {}
         self._globs = grounds.globs
-        for fact in stated:
-            self._stated.setdefault(_server_of(fact), set()).add(fact)
+        self._stated = _by_server(stated)
 
     @classmethod
     async def opened(cls, bundle: Bundle, ledger: FactLedger, seconds: float = 1.0) -> Standing:
@@ -45,11 +44,10 @@ class Standing:
         A question that takes longer than *seconds* is undecided.
         """
         version, living = await ledger.living()
-        facts = FactSet()
-        for origin in dict.fromkeys(origin for _, origin in living):
-            facts = facts.changed(origin, add=[fact for fact, of in living if of == origin])
         stated = [fact for fact, origin in living if origin == REGISTRY]
-        grounds = Grounds(bundle, facts.numbered(version), limits=Limits(seconds=seconds))
+        grounds = Grounds(
+            bundle, _fact_set(living).numbered(version), limits=Limits(seconds=seconds)
+        )
         return cls(grounds, ledger, stated)
 
     @property
@@ -87,9 +85,44 @@ class Standing:
             self._judge_by(self._grounds.with_bundle(bundle, self._grounds.facts))
             await self._match(self._offered, next_globs)
 
+    async def catch_up(self) -> None:
+        """Judge by what others have changed as well. Raises `StateError`."""
+        async with self._changing:
+            await self._catch_up()
+
+    async def _catch_up(self) -> None:
+        try:
+            found = await self._ledger.since(self._grounds.facts.version)
+        except FactVersionError:
+            # An older state was restored: nothing can be said of how it came about.
+            version, living = await self._ledger.living()
+            self._stated = _by_server(fact for fact, origin in living if origin == REGISTRY)
+            self._judge_by(self._grounds.with_facts(_fact_set(living).numbered(version)))
+            return
+        if found.version == self._grounds.facts.version:
+            return
+        facts = self._grounds.facts
+        for origin in dict.fromkeys(origin for _, origin in (*found.added, *found.removed)):
+            add = [fact for fact, of in found.added if of == origin]
+            remove = [fact for fact, of in found.removed if of == origin]
+            facts = facts.changed(origin, add=add, remove=remove)
+            if origin == REGISTRY:
+                self._note(add, remove)
+        self._judge_by(self._grounds.with_facts(facts.numbered(found.version)))
+
+    def _note(self, stated: Iterable[Fact], ended: Iterable[Fact]) -> None:
+        """Note what another process stated of servers, which it knows as this one does."""
+        for fact in stated:
+            self._stated.setdefault(_server_of(fact), set()).add(fact)
+        for fact in ended:
+            self._stated.get(_server_of(fact), set()).discard(fact)
+
     async def _apply(self, change: Change) -> Applied:
+        before = self._grounds.facts.version
         applied = await self._ledger.change(change)
-        if applied.added or applied.removed:
+        if applied.version > before + 1:
+            await self._catch_up()  # others changed something in between
+        elif applied.added or applied.removed:
             facts = self._grounds.facts.changed(
                 change.origin, add=applied.added, remove=applied.removed
             )
@@ -118,6 +151,21 @@ class Standing:
 
     def _of(self, server: str) -> set[Fact]:
         return self._stated.get(server, set())
+
+
+def _fact_set(living: Sequence[tuple[Fact, str]]) -> FactSet:
+    facts = FactSet()
+    for origin in dict.fromkeys(origin for _, origin in living):
+        facts = facts.changed(origin, add=[fact for fact, of in living if of == origin])
+    return facts
+
+
+def _by_server(stated: Iterable[Fact]) -> dict[str, set[Fact]]:
+    """Return what the registry states, by the servers that it is about."""
+    found: dict[str, set[Fact]] = {}
+    for fact in stated:
+        found.setdefault(_server_of(fact), set()).add(fact)
+    return found
 
 
 def server_facts(

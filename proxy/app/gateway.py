@@ -31,13 +31,18 @@ from proxy.app.parts import (
 )
 from proxy.app.planes import control_plane, key_changes, listen
 from proxy.config import Settings
+from proxy.following import Following
+from proxy.identity.planes import TokenPlane
 from proxy.identity.sealing import DamagedError, MasterKeyError, Secret
+from proxy.outlets import Outlets
 from proxy.policyfiles import Follower
 from proxy.standing import Standing
 from proxy.starting import NotStartableError, Ready, prepare
 from proxy.telemetry.events import Events
 from storage.errors import StateError
 from storage.journal import JournalError
+from storage.versions import WHATS
+from storage.watching import watching
 
 _GATEWAY: Final = {"type": "System", "id": "gateway"}
 _WATCHER: Final = {"type": "System", "id": "watcher"}
@@ -89,6 +94,7 @@ async def running(
         issuing = issuing_of(state, telling, enforcing, identity)
         oauth, handles = authorization_server(parts, issuing), ready.master.key_for("handles")
         plane, outlets = data_plane(stack, parts, identity[0], oauth, handles)
+        await _follow_others(stack, parts, identity, outlets)
         ending = asyncio.Event()
         changes = key_changes(stack, parts, identity, outlets)
         control = control_plane(parts, identity, issuing, changes, outlets, ending)
@@ -102,6 +108,21 @@ async def running(
         yield Gateway(
             settings, data_address, admin_address, state.standing, control.issuing, secret
         )
+
+
+async def _follow_others(
+    stack: AsyncExitStack, parts: Parts, identity: tuple[TokenPlane, ...], outlets: Outlets
+) -> None:
+    """Keep in step with other processes on the same state, from its very beginning."""
+    state = parts.state
+    following = Following(
+        state.standing, parts.catalogues, state.tokens, identity, outlets, CLOCKS.now
+    )
+    task = asyncio.get_running_loop().create_task(following.follow())
+    stack.push_async_callback(partial(_ended, task))
+    await stack.enter_async_context(watching(state.database, following.changed))
+    for what in WHATS:
+        following.changed(what)  # it may have changed since it was read
 
 
 async def _started(

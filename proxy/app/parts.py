@@ -43,7 +43,7 @@ from proxy.upstream.offers import Offers, take_offers
 from proxy.upstream.server import Server
 from storage.credentials import CredentialLedger
 from storage.definitions import DefinitionLedger
-from storage.engine import open_database
+from storage.engine import Database, open_database
 from storage.facts import Change, FactLedger
 from storage.history import FactHistory
 from storage.identities import IdentityLedger
@@ -64,6 +64,7 @@ _DEVELOPMENT: Final = Fact("has_role_matching", (Entity("Client", "development")
 class State:
     """What outlives the process, and what is known of it in memory."""
 
+    database: Database
     facts: FactLedger
     history: FactHistory
     identities: IdentityLedger
@@ -119,6 +120,7 @@ async def open_state(stack: AsyncExitStack, settings: Settings, ready: Ready) ->
     await stack.enter_async_context(journal)
     facts = FactLedger(database, CLOCKS.now)
     return State(
+        database,
         facts,
         FactHistory(database),
         IdentityLedger(database, CLOCKS.now),
@@ -153,14 +155,18 @@ def token_planes(settings: Settings, ready: Ready) -> tuple[TokenPlane, TokenPla
 
 async def first_start(settings: Settings, state: State) -> Secret | None:
     """Make the first admin, once, and return the secret that he begins with."""
+    # Whoever took the role away later meant it, so it is given in an empty state alone.
+    is_first = state.standing.grounds.facts.version == 0
     if settings.mode == "development":
         await state.standing.change(
             Change((_DEVELOPMENT,), (), "development", "System:gateway", "development mode")
         )
-    made = await state.standing.change(
+    if not is_first:
+        return None
+    await state.standing.change(
         Change((_FIRST_ADMIN,), (), "bootstrap", "System:gateway", "the first admin")
     )
-    return state.bootstrap.begin() if made.added else None
+    return state.bootstrap.begin()
 
 
 def issuing_of(

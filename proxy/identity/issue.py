@@ -85,7 +85,7 @@ class Issuer:
             "aud": wanted.audience,
             "iat": issued_at,
             "exp": expires_at,
-            "jti": secrets.token_urlsafe(16),
+            "jti": secrets.token_hex(16),
         }
         key = self._signing_key()
         text = key.sign(json.dumps(claims, separators=(",", ":")).encode())
