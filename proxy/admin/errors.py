@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import orjson
 
@@ -11,6 +11,8 @@ from proxy.identity.refusal import RefusedError
 from proxy.listener.answers import Answer
 from proxy.listener.refusals import BodyError, Refusal
 from storage.errors import StateError
+
+UNPROCESSABLE: Final = 422
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -213,6 +215,11 @@ def unreadable(error: BodyError) -> Answer:
     """Return the answer to a request whose body cannot be had."""
     code = "too-large" if error.code is Refusal.TOO_LARGE_BODY else error.code.replace("_", "-")
     return _answer(error.status, code, error.public)
+
+
+def unkept(error: StateError) -> Answer:
+    """Return the answer to a value that no database keeps."""
+    return _answer(UNPROCESSABLE, error.code, error.public)
 
 
 def unavailable(error: StateError) -> Answer:

@@ -10,18 +10,23 @@ from typing import Any, Final
 import orjson
 from pydantic import Field
 
+from policies.model import Entity, Fact
 from proxy.admin.errors import AlreadyInitialisedError, TooManyAttemptsError, WrongSecretError
 from proxy.admin.issuing import Author, Issuing, wanted_for
 from proxy.admin.routes import Access, Input, Route, Visit
 from proxy.admin.tokens import Terms
+from proxy.audit import Audit
 from proxy.identity.bootstrap import Bootstrap
 from proxy.identity.keyring import Plane
 from proxy.identity.principal import ActorType
 from proxy.listener.answers import Answer
 from proxy.observer import Observer
+from proxy.standing import Standing
 from proxy.telemetry.labels import WRONG_SECRET
+from storage.facts import Change
 
 ADMIN: Final = "admin"
+FIRST_ADMIN: Final = Fact("has_role", (Entity("User", ADMIN), "admin"))
 
 _MOST_WRONG: Final = 5
 _WINDOW_SECONDS: Final = 60.0
@@ -45,12 +50,16 @@ class Init:
         terms: Terms,
         observer: Observer,
         monotonic: Callable[[], float],
+        standing: Standing,
+        audit: Audit,
     ) -> None:
         self._bootstrap = bootstrap
         self._issuing = issuing
         self._terms = terms
         self._observer = observer
         self._monotonic = monotonic
+        self._standing = standing
+        self._audit = audit
         self._wrong: deque[float] = deque(maxlen=_MOST_WRONG)
 
     def routes(self) -> tuple[Route[Any], ...]:
@@ -61,6 +70,7 @@ class Init:
         terms = self._terms
         wanted = wanted_for(ActorType.USER, ADMIN, terms.admin_url, terms.longest_life)
         why = "the bootstrap secret was spent"
+        await self._restore(why)
         token = await self._issuing.issue(Plane.CONTROL, wanted, _AUTHOR, why)
         document = {
             "admin_access_token": token.text.reveal().decode(),
@@ -71,6 +81,14 @@ class Init:
             "expires_at": token.expires_at,
         }
         return Answer(201, orjson.dumps(document))
+
+    async def _restore(self, why: str) -> None:
+        """Give the administrator the role again, if it was taken away: a token alone gives none."""
+        if self._standing.grounds.facts.origins(FIRST_ADMIN):
+            return
+        after = {"user": ADMIN, "roles": [ADMIN]}
+        await self._audit.changed(_AUTHOR.document, "admin.restored", why=why, after=after)
+        await self._standing.change(Change((FIRST_ADMIN,), (), "bootstrap", _AUTHOR.name, why))
 
     async def _spend(self, visit: Visit, secret: str) -> None:
         if not self._bootstrap.is_open:

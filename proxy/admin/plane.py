@@ -40,7 +40,7 @@ from proxy.listener.refusals import BodyError
 from proxy.observer import Observer
 from proxy.pipeline import Clocks
 from proxy.standing import Standing
-from storage.errors import StateError
+from storage.errors import FactRefusedError, StateError, TextRefusedError
 from storage.history import FactHistory
 from storage.identities import IdentityLedger
 from storage.tokens import TokenLedger
@@ -106,7 +106,15 @@ class ControlPlane:
         )
         resources: tuple[Resource, ...] = (
             Health(self.metrics, self.readiness),
-            Init(self.bootstrap, self.issuing, terms, self.observer, self.clocks.monotonic),
+            Init(
+                self.bootstrap,
+                self.issuing,
+                terms,
+                self.observer,
+                self.clocks.monotonic,
+                self.standing,
+                self.audit,
+            ),
             Tokens(self._authority, self.issuing, terms, self.revoke),
             Definitions(self.catalogues, self.audit),
             *self._kept(),
@@ -188,5 +196,7 @@ async def _answered(work: Awaitable[Answer]) -> Answer:
         return errors.unreadable(error)
     except UnrecordedError:
         return NotRecordedError().answer()
+    except (FactRefusedError, TextRefusedError) as error:
+        return errors.unkept(error)
     except StateError as error:
         return errors.unavailable(error)

@@ -15,6 +15,7 @@ from typing import Final
 from policies.embedded import EmbeddedPoint
 from policies.model import Entity, Fact
 from policies.pdp import DecisionPoint
+from proxy.admin.init import FIRST_ADMIN
 from proxy.admin.issuing import Issuing
 from proxy.audit import Audit, Redaction
 from proxy.catalogues import Catalogues, Pace, Reports
@@ -56,7 +57,6 @@ CATALOGUE_SECONDS: Final = 20.0
 """For one walk through all that an upstream offers."""
 
 CLOCKS: Final = Clocks(time.time, time.monotonic)
-_FIRST_ADMIN: Final = Fact("has_role", (Entity("User", "admin"), "admin"))
 _DEVELOPMENT: Final = Fact("has_role_matching", (Entity("Client", "development"), "caller", "**"))
 
 
@@ -164,7 +164,7 @@ async def first_start(settings: Settings, state: State) -> Secret | None:
     if not is_first:
         return None
     await state.standing.change(
-        Change((_FIRST_ADMIN,), (), "bootstrap", "System:gateway", "the first admin")
+        Change((FIRST_ADMIN,), (), "bootstrap", "System:gateway", "the first admin")
     )
     return state.bootstrap.begin()
 

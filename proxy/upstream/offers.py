@@ -25,8 +25,8 @@ MAX_PAGES: Final = 100
 MAX_ITEMS: Final = 10_000
 """Items of one list."""
 
-MAX_TEMPLATE: Final = 2048
-"""Characters of a URI template."""
+MAX_TEMPLATE: Final = 2000
+"""Bytes of a URI template."""
 
 _MAX_SHOWN: Final = MAX_ID
 
@@ -244,8 +244,8 @@ def _objection(
                 prompt(server, name, verbatim=verbatim)
             case "resource":
                 document(server, name)
-            case "template" if len(name) > MAX_TEMPLATE:
-                return f"A URI template has at most {MAX_TEMPLATE} characters."
+            case "template" if len(name.encode()) > MAX_TEMPLATE or "\0" in name:
+                return f"A URI template has at most {MAX_TEMPLATE} bytes, and no NUL."
     except ValueError as error:  # an `UnnameableError` is one
         return str(error)
     return None

@@ -6,6 +6,8 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+from policies.model import Entity, Fact
+from storage.facts import Change
 from tests.admin.controlled import ADMIN, DAY, Controlled, Said, told
 
 
@@ -129,3 +131,19 @@ def test_a_beginning_that_cannot_be_recorded_gives_no_token(tmp_path: Path) -> N
     assert (refused.status, refused.document["code"]) == (503, "not-recorded")
     assert "admin_access_token" not in refused.document
     assert listed.document["tokens"] == []
+
+
+def test_the_secret_makes_an_admin_of_whoever_is_none_any_more(tmp_path: Path) -> None:
+    role = Fact("has_role", (Entity("User", "admin"), "admin"))
+
+    async def story(controlled: Controlled) -> tuple[list[Any], Said]:
+        lost = Change((), (role,), "test", "User:other", "he left")
+        await controlled.standing.change(lost)
+        said = await _init(controlled, _secret(controlled))
+        token = said.document["admin_access_token"]
+        return controlled.records("change"), await controlled.ask("GET", "/api/v0/clients", token)
+
+    changes, listed = told(tmp_path, story)
+
+    assert [one.payload["what"] for one in changes] == ["admin.restored", "token.issued"]
+    assert listed.status == 200
