@@ -328,7 +328,8 @@ def test_a_circle_of_edges_ends(rules: str) -> None:
 
 def test_a_chain_of_three_thousand_rules_is_followed() -> None:
     links = "\n".join(f"p{n}(c: Client) if p{n + 1}(c);" for n in range(3_000))
-    asked = engine(f"actor Client {{}} {links} p3000(c: Client) if base(c);", [Fact("base", (A,))])
+    text = f"actor Client {{}} {links} p3000(c: Client) if base(c);"
+    asked = engine(text, [Fact("base", (A,))], AMPLE)
     proof = asked.holds("p0", (A,)).proof
 
     assert proof is not None
