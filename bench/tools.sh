@@ -17,5 +17,5 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
         apt-get install -y -qq --no-install-recommends $missing >/dev/null
 else
-    echo "These are not here, and what needs them is left out or fails: apt-get install$missing" >&2
+    echo "These are not here, and the tests that need them fail: apt-get install$missing" >&2
 fi

@@ -27,7 +27,7 @@ from proxy.upstream.server import Server
 from proxy.views import Views
 from proxy.way import Way
 from proxy.wire.headers import Judged
-from proxy.wire.jsonrpc import Notification, Request, Response
+from proxy.wire.jsonrpc import Message, Notification, Request, Response
 from proxy.wire.methods import Judgment
 
 Reaction = Answer | EventStream
@@ -93,6 +93,18 @@ class Exchange:
             # told.
             self.recording.ended(call, decision_id, DROPPED)
             return Answer(_ACCEPTED)
+        return await self._passed(call, server, judged, message, decision_id)
+
+    async def respond(
+        self, call: Call, server: Server, judged: Judged, response: Response, decision_id: str
+    ) -> Answer:
+        """Forward what a client answers to what the upstream asked of it."""
+        return await self._passed(call, server, judged, response, decision_id)
+
+    async def _passed(
+        self, call: Call, server: Server, judged: Judged, message: Message, decision_id: str
+    ) -> Answer:
+        """Forward what an upstream has no answer to."""
         try:
             answer = await self.forwarding.send(server, call, judged, message)
         except UpstreamError as error:
@@ -100,16 +112,6 @@ class Exchange:
         except asyncio.CancelledError:
             self.recording.ended(call, decision_id, CANCELLED, error=CLIENT_LEFT)
             raise
-        return self._told(call, decision_id, answer)
-
-    async def respond(
-        self, call: Call, server: Server, judged: Judged, response: Response, decision_id: str
-    ) -> Answer:
-        """Forward what a client answers to what the upstream asked of it."""
-        try:
-            answer = await self.forwarding.send(server, call, judged, response)
-        except UpstreamError as error:
-            return self._failed(call, [decision_id], error)
         return self._told(call, decision_id, answer)
 
     def refuse(self, call: Call, response: Response) -> None:

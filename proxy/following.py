@@ -34,6 +34,7 @@ class Following:
         self._planes = planes
         self._outlets = outlets
         self._now = now
+        self._revoked_ids: set[str] = set()
         self._changed: dict[What, None] = {}
         self._is_due = asyncio.Event()
         self._readers: Mapping[What, Callable[[], Awaitable[None]]] = {
@@ -62,8 +63,12 @@ class Following:
                 await asyncio.sleep(AGAIN_SECONDS)
 
     async def _revoked(self) -> None:
+        known: set[str] = set()
         for plane in self._planes:
             revoked = await self._tokens.revoked(plane.plane.value, self._now())
-            plane.refuse((one.jti, one.expires_at) for one in revoked)
-            for one in revoked:
-                self._outlets.end(one.jti)
+            fresh = [one for one in revoked if one.jti not in self._revoked_ids]
+            if fresh:
+                plane.refuse((one.jti, one.expires_at) for one in fresh)
+                self._outlets.end(*(one.jti for one in fresh))
+            known |= {one.jti for one in revoked}
+        self._revoked_ids = known

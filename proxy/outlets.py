@@ -89,14 +89,15 @@ class Outlets:
         if not same:
             self._open.pop(token_id, None)
 
-    def end(self, token_id: str) -> None:
-        """End the streams of a token which is no longer good, those to come as well."""
+    def end(self, *token_ids: str) -> None:
+        """End the streams of tokens which are no longer good, those to come as well."""
         now = self._now()
         oldest = now - REMEMBERED_SECONDS
         self._ended = {one: at for one, at in self._ended.items() if at > oldest}
-        self._ended[token_id] = now
-        for outlet in tuple(self._open.get(token_id, ())):
-            outlet.end()
+        self._ended |= dict.fromkeys(token_ids, now)
+        for token_id in token_ids:
+            for outlet in tuple(self._open.get(token_id, ())):
+                outlet.end()
 
     def __iter__(self) -> Iterator[Outlet]:
         return iter([outlet for same in self._open.values() for outlet in same])

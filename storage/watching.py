@@ -48,7 +48,7 @@ class Watch:
             try:
                 await self._listen()
             except StateError:
-                pass
+                pass  # an outage, which `behind` tells of; what changed in it is found afterwards
             except Exception as error:  # noqa: BLE001  who stops looking would never see a revocation
                 self._report("The watch failed", error)
             if self._looked_at < started:  # else the connection was good, and the next may be

@@ -115,7 +115,7 @@ class ControlPlane:
                 self.standing,
                 self.audit,
             ),
-            Tokens(self._authority, self.issuing, terms, self.revoke),
+            Tokens(self._authority, self.issuing, terms, self._revoking),
             Definitions(self.catalogues, self.audit),
             *self._kept(),
             *self.resources,
@@ -124,8 +124,7 @@ class ControlPlane:
 
     def _kept(self) -> tuple[Resource, ...]:
         amendments = Amendments(self.standing, self.audit)
-        revoking = Revoking(self.issuing, self.revoke, self.clocks.now)
-        keeping = Keeping(self.identities, amendments, self._authority, revoking)
+        keeping = Keeping(self.identities, amendments, self._authority, self._revoking)
         return (
             Clients(keeping, self.catalogues),
             Users(keeping),
@@ -133,6 +132,10 @@ class ControlPlane:
             Grants(amendments, self.history, self.clocks.now),
             Facts(amendments),
         )
+
+    @property
+    def _revoking(self) -> Revoking:
+        return Revoking(self.issuing, self.revoke, self.clocks.now)
 
     @cached_property
     def _authority(self) -> Authority:

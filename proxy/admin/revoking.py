@@ -31,7 +31,7 @@ class Revoking:
             page = await self.issuing.ledger.listed(subject=subject, limit=_PORTION, before=before)
             for token in page:
                 if self._matters(token):
-                    await self._revoke(token, author, why)
+                    await self.revoke(token, author, why)
                     count += 1
             if len(page) < _PORTION:
                 return count
@@ -40,7 +40,8 @@ class Revoking:
     def _matters(self, token: TokenRecord) -> bool:
         return token.revoked_at is None and token.issued.expires_at > self.now() - KEPT_SECONDS
 
-    async def _revoke(self, token: TokenRecord, author: Author, why: str) -> None:
+    async def revoke(self, token: TokenRecord, author: Author, why: str) -> None:
+        """Revoke one token, which is not revoked yet. Raises as `revoke_all` does."""
         issued = token.issued
         document = issued_document(issued)
         await self.issuing.audit.changed(author.document, REVOKED, why=why, before=document)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -12,7 +11,8 @@ from pydantic import Field, ValidationInfo, field_validator
 from policies.model import Entity
 from proxy.admin.authority import Authority
 from proxy.admin.errors import UnknownTokenError
-from proxy.admin.issuing import REVOKED, Author, Issuing, issued_document, wanted_for
+from proxy.admin.issuing import Author, Issuing, issued_document, wanted_for
+from proxy.admin.revoking import Revoking
 from proxy.admin.routes import Access, Input, Nothing, Route, Visit
 from proxy.audit import principal_document
 from proxy.identity.claims import SCOPE
@@ -107,19 +107,19 @@ class Page(Input):
 
 
 class Tokens:
-    """The tokens of clients and users. *revoked* makes a revocation effective in this process."""
+    """The tokens of clients and users."""
 
     def __init__(
         self,
         authority: Authority,
         issuing: Issuing,
         terms: Terms,
-        revoked: Callable[[Plane, str, int], None],
+        revoking: Revoking,
     ) -> None:
         self._authority = authority
         self._issuing = issuing
         self._terms = terms
-        self._revoked = revoked
+        self._revoking = revoking
 
     def routes(self) -> tuple[Route[Any], ...]:
         api, terms = "/api/v0", self._terms
@@ -160,16 +160,12 @@ class Tokens:
         token = await self._found(visit.names["token_id"])
         plane, issued = Plane(token.issued.plane), token.issued
         await self._require_over(visit, plane, issued.subject)
-        author = _author(visit.principal)
         if token.revoked_at is None:
-            document = issued_document(issued)
-            await self._issuing.audit.changed(author.document, REVOKED, before=document)
-        # First here, whatever becomes of the rest: to refuse one token more is always safe.
-        self._revoked(plane, issued.jti, issued.expires_at)
-        if token.revoked_at is None:
-            await self._issuing.ledger.revoke(issued.jti, author.name, "")
+            await self._revoking.revoke(token, _author(visit.principal), "")
             token = await self._found(issued.jti)
-            self._issuing.events.token_revoked(token_id=issued.jti, by=author.name, why="")
+        else:
+            # It may have failed half-way: to refuse one token more is always safe.
+            self._revoking.revoked(plane, issued.jti, issued.expires_at)
         return Answer(200, orjson.dumps(_listed(token)))
 
     async def _found(self, token_id: str) -> TokenRecord:

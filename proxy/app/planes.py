@@ -87,9 +87,8 @@ def key_changes(
     """Return what changes keys, and follow the schedule until *stack* ends."""
 
     def revoked(_plane: Plane, key_id: str) -> None:
-        for outlet in outlets:
-            if outlet.principal.key_id == key_id:
-                outlets.end(outlet.principal.token_id)
+        signed = [one.principal for one in outlets if one.principal.key_id == key_id]
+        outlets.end(*(principal.token_id for principal in signed))
 
     planes = {tokens.plane: tokens for tokens in identity}
     changes = KeyChanges(planes, parts.enforcing.audit, CLOCKS.now, revoked)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,9 +20,7 @@ from bench.gateway.traffic import Request
 
 SHORT = Plan(rounds=1, seconds=0.5, connections=(4,))
 
-needs_nginx = pytest.mark.skipif(shutil.which("nginx") is None, reason="there is no nginx")
-
-LOADS: list[Load] = [PythonLoad(), *([Wrk(None)] if shutil.which("wrk") else [])]
+LOADS: list[Load] = [PythonLoad(), Wrk(None)]
 each_load = pytest.mark.parametrize("load", LOADS, ids=lambda load: load.name)
 
 
@@ -113,7 +110,6 @@ def test_a_load_refuses_another_status(load: Load, port: int) -> None:
         load.run(port, unknown, 2, 0.1)
 
 
-@needs_nginx
 def test_both_upstreams_give_the_same_answers(port: int, tmp_path: Path) -> None:
     (other,) = free_ports(1)
     request = traffic.call(traffic.FAST, "token")
