@@ -49,6 +49,7 @@ class CredentialRow(State, table=True):
             ["owner_type", "owner"], ["identities.type", "identities.name"], ondelete="CASCADE"
         ),
         Index("credentials_of_owner", "owner_type", "owner"),
+        Index("credentials_by_content", "kind", "content"),
     )
 
     id: str = Field(primary_key=True)

@@ -113,6 +113,29 @@ class ServerRow(State, table=True):
     first_seen_at: float
 
 
+class RegistrationRow(State, table=True):
+    """A server that an administrator registered; what is secret of it is kept as a secret."""
+
+    __tablename__ = "registrations"
+
+    name: str = Field(primary_key=True)
+    settings: str = Field(sa_type=Text)
+    registered_at: float
+    registered_by: str
+    changed_at: float
+    changed_by: str
+
+
+class SecretRow(State, table=True):
+    """A sealed text, by its name."""
+
+    __tablename__ = "secrets"
+
+    name: str = Field(primary_key=True)
+    content: str = Field(sa_type=Text)
+    changed_at: float
+
+
 class DefinitionRow(State, table=True):
     """One thing that a server offers or once offered, as last seen."""
 

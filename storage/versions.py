@@ -11,8 +11,9 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from storage.tables import CounterRow
 
-What = Literal["facts", "tokens", "definitions"]
-"""What has a version: the facts, which tokens are revoked, what servers offer."""
+What = Literal["secrets", "servers", "facts", "tokens", "credentials", "definitions"]
+"""What has a version: secrets, which servers there are, the facts, which tokens are revoked, by
+what clients are known, and what servers offer. Who reads several reads them in this order."""
 
 WHATS: Final[Sequence[What]] = get_args(What)
 CHANNEL: Final = "northgate"

@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from proxy.admin.errors import NothingHereError, WrongMethodError
+from proxy.admin.errors import ApiError, NothingHereError, WrongMethodError
 from proxy.identity.principal import Principal
 from proxy.identity.refusal import Reason, RefusedError
 from proxy.listener.answers import Answer
@@ -69,8 +69,11 @@ class Route(Generic[Taken]):
     """One thing that may be asked.
 
     `access` is who may use it, or the action on the gateway that the policy must allow. POST, PUT
-    and PATCH bring their input as a JSON body, GET as parameters, DELETE as either. Validators of
-    `takes` are given `context`.
+    and PATCH bring their input as a JSON body, GET as parameters, DELETE as either, and one that is
+    `mixed` as both. Validators of `takes` are given `context`.
+
+    What follows is for who reads about the interface: `summary` in a few words, the `status` of
+    what went well and what it `gives`, and how it `fails` besides what all routes of its kind do.
     """
 
     method: str
@@ -79,6 +82,11 @@ class Route(Generic[Taken]):
     takes: type[Taken]
     handler: Callable[[Visit, Taken], Awaitable[Answer]]
     context: object = None
+    summary: str = ""
+    status: int = 200
+    gives: type[BaseModel] | None = None
+    fails: tuple[type[ApiError], ...] = ()
+    mixed: bool = False
 
     @property
     def name(self) -> str:

@@ -31,7 +31,7 @@ from proxy.app.parts import (
 )
 from proxy.app.planes import control_plane, key_changes, listen
 from proxy.config import Settings
-from proxy.following import Following
+from proxy.following import Following, Revoked
 from proxy.identity.planes import TokenPlane
 from proxy.identity.sealing import DamagedError, MasterKeyError, Secret
 from proxy.outlets import Outlets
@@ -66,16 +66,17 @@ class Gateway:
 
 @asynccontextmanager
 async def running(
-    settings: Settings, environ: Mapping[str, str], events: Events
+    settings: Settings, environ: Mapping[str, str], events: Events, worker: int = 0
 ) -> AsyncIterator[Gateway]:
     """Run a gateway until the block ends; then calls at hand are given their time.
 
-    Raises `NotStartableError` with every problem before anything listens.
+    *worker* is its number among those that share one data directory. Raises `NotStartableError`
+    with every problem before anything listens.
     """
     ready = await asyncio.to_thread(prepare, settings, environ)
     async with AsyncExitStack() as stack:
         try:
-            state = await open_state(stack, settings, ready)
+            state = await open_state(stack, settings, ready, worker)
             identity = token_planes(settings, ready)
             secret = await first_start(settings, state)
             for tokens in identity:
@@ -115,8 +116,13 @@ async def _follow_others(
 ) -> None:
     """Keep in step with other processes on the same state, from its very beginning."""
     state = parts.state
+    revoked = Revoked(state.tokens, identity, outlets, CLOCKS.now)
     following = Following(
-        state.standing, parts.catalogues, state.tokens, identity, outlets, CLOCKS.now
+        {
+            "facts": state.standing.catch_up,
+            "tokens": revoked.catch_up,
+            "definitions": parts.catalogues.catch_up,
+        }
     )
     task = asyncio.get_running_loop().create_task(following.follow())
     stack.push_async_callback(partial(_ended, task))

@@ -110,13 +110,13 @@ class Parts:
     catalogues: Catalogues
 
 
-async def open_state(stack: AsyncExitStack, settings: Settings, ready: Ready) -> State:
+async def open_state(stack: AsyncExitStack, settings: Settings, ready: Ready, worker: int) -> State:
     database = await open_database(settings.database.url.reveal().decode())
     stack.push_async_callback(database.close)
     limits = JournalLimits(
         total_bytes=settings.record.journal_bytes, deadline=settings.record.deadline_ms / 1000
     )
-    journal = await Journal.open(ready.place.journal, node_name(), 0, limits=limits)
+    journal = await Journal.open(ready.place.journal, node_name(), worker, limits=limits)
     await stack.enter_async_context(journal)
     facts = FactLedger(database, CLOCKS.now)
     return State(

@@ -30,6 +30,7 @@ from cryptography.x509.oid import NameOID
 
 from storage.engine import open_database
 from storage.tables import METADATA
+from storage.versions import WHATS
 
 TEMPLATE = "northgate_template"
 EMPTY = "template0"
@@ -52,7 +53,7 @@ LEAVE = """
 SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()
 """
-BEGIN = "INSERT INTO counters VALUES ('facts', 0), ('tokens', 0), ('definitions', 0)"
+BEGIN = "INSERT INTO counters VALUES " + ", ".join(f"('{what}', 0)" for what in WHATS)  # noqa: S608  our own
 # Who comes over the network under this name needs the password.
 GUARD = "host all guarded 127.0.0.1/32 scram-sha-256\n"
 SETTINGS = """

@@ -24,7 +24,15 @@ from tests.storage.state.places import FilePlace, Place, ServerPlace, opened, ti
 CHANGE = Change((Fact("is_suspended", ("mallory",)),), (), "grant", "User:alice", "abuse")
 TASK = OwnedTask("github", "t1", "User:alice", "tool=search", 9_000.0)
 # What undoes the steps, so that a database is as an older release left it.
+BACK_TO_4 = (
+    "DROP TABLE secrets",
+    "DROP TABLE registrations",
+    "DROP INDEX credentials_by_content",
+    "DELETE FROM counters WHERE name IN ('secrets', 'servers', 'credentials')",
+    "UPDATE alembic_version SET version_num = '0004'",
+)
 BACK_TO_2 = (
+    *BACK_TO_4,
     "DROP TABLE credentials",
     "DROP TABLE spent_assertions",
     "DROP INDEX facts_added",
@@ -85,7 +93,9 @@ def test_a_database_of_a_newer_release_is_refused_and_left_alone(fresh: Place) -
     assert fresh.ask("SELECT version_num FROM alembic_version") == [("9999",)]
 
 
-@pytest.mark.parametrize("back", [BACK_TO_1, BACK_TO_2], ids=["first", "second"])
+@pytest.mark.parametrize(
+    "back", [BACK_TO_1, BACK_TO_2, BACK_TO_4], ids=["first", "second", "fourth"]
+)
 def test_a_database_of_an_older_release_keeps_what_it_has(
     fresh: Place, back: tuple[str, ...]
 ) -> None:
@@ -105,8 +115,11 @@ def test_a_database_of_an_older_release_keeps_what_it_has(
 
     assert asyncio.run(after()) == ([(CHANGE.add[0], "grant")], True)
     assert fresh.ask("SELECT name, value FROM counters ORDER BY name") == [
+        ("credentials", 0),
         ("definitions", 0),
         ("facts", 1),
+        ("secrets", 0),
+        ("servers", 0),
         ("tokens", 0),
     ]
 
@@ -120,8 +133,8 @@ def test_ten_that_start_at_once_make_one_schema(fresh: Place) -> None:
 
     asyncio.run(run())
 
-    assert fresh.ask("SELECT version_num FROM alembic_version") == [("0004",)]
-    assert fresh.ask("SELECT count(*) FROM counters") == [(3,)]
+    assert fresh.ask("SELECT version_num FROM alembic_version") == [("0005",)]
+    assert fresh.ask("SELECT count(*) FROM counters") == [(6,)]
 
 
 def test_migrating_prints_nothing_and_leaves_logging_alone(
