@@ -17,16 +17,33 @@ AGAIN_SECONDS: Final = 0.2
 
 
 class Following:
-    """Reads anew what changed, by the reader of each kind; kinds without one are passed over."""
+    """Reads anew what changed, by the reader of each kind; kinds without one are passed over.
 
-    def __init__(self, readers: Mapping[What, Callable[[], Awaitable[object]]]) -> None:
+    *monotonic* tells seconds.
+    """
+
+    def __init__(
+        self,
+        readers: Mapping[What, Callable[[], Awaitable[object]]],
+        monotonic: Callable[[], float],
+    ) -> None:
         self._readers = readers
+        self._monotonic = monotonic
         self._changed: set[What] = set()
         self._is_due = asyncio.Event()
+        self._behind_since: float | None = None
+
+    @property
+    def behind(self) -> float:
+        """The seconds since something changed that was not read yet."""
+        since = self._behind_since
+        return 0.0 if since is None else self._monotonic() - since
 
     def changed(self, what: What) -> None:
         """Read *what* anew soon."""
         if what in self._readers:
+            if self._behind_since is None:
+                self._behind_since = self._monotonic()
             self._changed.add(what)
             self._is_due.set()
 
@@ -41,6 +58,8 @@ class Following:
                     await self._read(what)
             if self._changed:
                 await asyncio.sleep(AGAIN_SECONDS)
+            else:
+                self._behind_since = None
 
     async def _read(self, what: What) -> None:
         try:

@@ -28,7 +28,6 @@ UNSERVED: Final = (
     "data.trusted_proxies",
     "admin.stdio_registration",
     "limits.session_idle_seconds",
-    "state.max_staleness_seconds",
 )
 """Settings that are understood, and that nothing heeds yet."""
 

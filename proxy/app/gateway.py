@@ -122,11 +122,13 @@ async def _follow_others(
             "facts": state.standing.catch_up,
             "tokens": revoked.catch_up,
             "definitions": parts.catalogues.catch_up,
-        }
+        },
+        CLOCKS.monotonic,
     )
     task = asyncio.get_running_loop().create_task(following.follow())
     stack.push_async_callback(partial(_ended, task))
-    await stack.enter_async_context(watching(state.database, following.changed))
+    watch = await stack.enter_async_context(watching(state.database, following.changed))
+    parts.telling.freshness.follow(lambda: watch.behind, lambda: following.behind)
     for what in WHATS:
         following.changed(what)  # it may have changed since it was read
 

@@ -21,6 +21,7 @@ from proxy.audit import Audit, Redaction
 from proxy.catalogues import Catalogues, Pace, Reports
 from proxy.config import Settings
 from proxy.datadir import node_name
+from proxy.freshness import Freshness, FreshPoint
 from proxy.identity.bootstrap import Bootstrap
 from proxy.identity.keyring import Plane
 from proxy.identity.marking import Marks, marking_key
@@ -87,6 +88,7 @@ class Telling:
     traces: Traces
     observer: Observing
     reporting: Reporting
+    freshness: Freshness
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,9 +183,11 @@ def telling_of(stack: AsyncExitStack, settings: Settings, state: State, events: 
     ours, endpoint = version("northgate"), settings.telemetry.otlp_endpoint
     traces = Traces(labels, version=ours, otlp_endpoint=endpoint)
     stack.push_async_callback(asyncio.to_thread, traces.close)
+    freshness = Freshness(settings.state.max_staleness_seconds)
     sources = Sources(
         journal=lambda: state.journal.health,
         fact_version=lambda: state.standing.grounds.facts.version,
+        staleness=lambda: freshness.age,
         dropped_spans=lambda: traces.dropped,
     )
     metrics = Metrics(labels, sources, time.time_ns, version=ours, otlp_endpoint=endpoint)
@@ -191,14 +195,16 @@ def telling_of(stack: AsyncExitStack, settings: Settings, state: State, events: 
     observer = Observing(metrics, events, CLOCKS.monotonic)
     reporting = Reporting(events, metrics, lambda: state.standing.grounds.bundle.version)
     reporting.policy_in_force(state.standing.grounds.bundle)
-    return Telling(events, metrics, traces, observer, reporting)
+    return Telling(events, metrics, traces, observer, reporting, freshness)
 
 
 def enforcing_of(settings: Settings, ready: Ready, state: State, telling: Telling) -> Enforcing:
     key = ready.master.key_for("record").reveal()
     redaction = Redaction(key, settings.record.arguments)
+    undecided = telling.observer.undecided
+    freshness = telling.freshness
     return Enforcing(
-        EmbeddedPoint(telling.observer.undecided),
+        FreshPoint(EmbeddedPoint(undecided), freshness, undecided),
         Audit(state.journal, redaction, telling.observer.unrecorded),
         Admissions(
             calls_per_second=settings.limits.calls_per_second,

@@ -48,6 +48,8 @@ def control_plane(
     def readiness() -> list[str]:
         health = state.journal.health
         reasons = [] if health.available else [f"decisions cannot be recorded: {health.code}"]
+        if telling.freshness.is_over:
+            reasons.append("the database is out of reach, and what is known of it is too old")
         return [*reasons, *(["the gateway is stopping"] if ending.is_set() else [])]
 
     return ControlPlane(

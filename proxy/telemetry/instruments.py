@@ -117,6 +117,13 @@ POLICY_RELOAD_FAILURES: Final = Instrument(
 FACTS_VERSION: Final = Instrument(
     "northgate.facts.version", Type.GAUGE, "", (), "The version of the facts in force."
 )
+STATE_STALENESS: Final = Instrument(
+    "northgate.state.staleness",
+    Type.GAUGE,
+    "s",
+    (),
+    "Time since all of the state was known; over `state.max_staleness_seconds` nothing is decided.",
+)
 STREAMS_OPEN: Final = Instrument(
     "northgate.streams.open", Type.UP_DOWN, "{stream}", (), "Event streams to clients now."
 )
@@ -148,6 +155,7 @@ INSTRUMENTS: Final = (
     POLICY_INFO,
     POLICY_RELOAD_FAILURES,
     FACTS_VERSION,
+    STATE_STALENESS,
     STREAMS_OPEN,
     TELEMETRY_DROPPED,
     BUILD_INFO,

@@ -32,6 +32,7 @@ class Sources:
 
     journal: Callable[[], Health]
     fact_version: Callable[[], int]
+    staleness: Callable[[], float]
     dropped_spans: Callable[[], int]
 
 
@@ -148,6 +149,7 @@ class Metrics:
             *_journal(sources.journal),
             (i.POLICY_RELOAD_FAILURES, lambda: self._reload_failures),
             (i.FACTS_VERSION, sources.fact_version),
+            (i.STATE_STALENESS, sources.staleness),
             (i.STREAMS_OPEN, lambda: self._streams),
         ):
             _observe(meter, instrument, _single(read))

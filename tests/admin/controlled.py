@@ -231,7 +231,7 @@ async def controlling(
     events = Events("debug", log)
     async with await Journal.open(directory / "journal", "node", 0, files=disk) as journal:
         labels = Labels(frozenset())
-        sources = Sources(lambda: journal.health, lambda: 0, lambda: 0)
+        sources = Sources(lambda: journal.health, lambda: 0, lambda: 0, lambda: 0)
         metrics = Metrics(labels, sources, time.time_ns, version="0")
         observer = Observing(metrics, events, time.monotonic)
         definitions, desk = DefinitionLedger(database, clock), Desk()

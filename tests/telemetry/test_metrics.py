@@ -34,7 +34,7 @@ CALL = ("tools/call", "2026-07-28", "github")
 def measured(health: Health = HEALTH, endpoint: str | None = None) -> Iterator[Metrics]:
     metrics = Metrics(
         Labels(frozenset({"github", "files"}), frozenset({"host", "origin"})),
-        Sources(journal=lambda: health, fact_version=lambda: 41, dropped_spans=lambda: 2),
+        Sources(journal=lambda: health, fact_version=lambda: 41, staleness=lambda: 0.5, dropped_spans=lambda: 2),
         time.time_ns,
         version="1.2.3",
         otlp_endpoint=endpoint,
@@ -141,7 +141,7 @@ def test_a_decision_of_the_policy_before_is_counted_as_other() -> None:
 def test_what_the_journal_says_of_itself_is_read_at_each_scrape() -> None:
     health = [HEALTH]
     known = Labels(frozenset())
-    sources = Sources(lambda: health[0], lambda: 1, lambda: 0)
+    sources = Sources(lambda: health[0], lambda: 1, lambda: 0, lambda: 0)
     metrics = Metrics(known, sources, time.time_ns, version="1")
     try:
         assert found(metrics, "northgate_journal_waiting") == [1]
@@ -283,7 +283,7 @@ def test_a_collector_that_never_answers_delays_neither_counting_nor_reading_nor_
     with black_hole() as hole:
         metrics = Metrics(
             Labels(frozenset({"github"})),
-            Sources(lambda: HEALTH, lambda: 1, lambda: 0),
+            Sources(lambda: HEALTH, lambda: 1, lambda: 0, lambda: 0),
             time.time_ns,
             version="1",
             otlp_endpoint=hole.endpoint,
@@ -306,7 +306,7 @@ def test_an_export_that_fails_is_counted() -> None:
         with measured(endpoint=endpoint) as metrics:
             pass
         # Closing made the one export there was; what it left is read without the SDK.
-        observed = metrics._dropped(Sources(lambda: HEALTH, lambda: 1, lambda: 0))  # noqa: SLF001
+        observed = metrics._dropped(Sources(lambda: HEALTH, lambda: 1, lambda: 0, lambda: 0))  # noqa: SLF001
 
     assert [(one.value, one.attributes) for one in observed] == [
         (0, {"signal": "traces"}),
