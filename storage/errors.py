@@ -63,6 +63,13 @@ class FactVersionError(StateError):
     public = "The facts never had this version. Ask for one between 0 and the newest."
 
 
+class FactsChangedError(StateError):
+    """The facts are not those that a change was decided on."""
+
+    code = "facts-changed"
+    public = "Somebody else changed the facts meanwhile. Look at them, and do it again if need be."
+
+
 class TokenKnownError(StateError):
     """A token with this id was recorded before."""
 

@@ -14,7 +14,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from policies.model import Answer, Entity, Fact
 from storage.engine import Database
-from storage.errors import FactRefusedError, FactVersionError
+from storage.errors import FactRefusedError, FactsChangedError, FactVersionError
 from storage.tables import FactRow
 from storage.versions import raised, version_of
 from storage.words import is_name, is_text
@@ -27,13 +27,17 @@ _LEAST, _MOST = -(2**63), 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Facts of one *origin* to add and to remove, and who wants that and why."""
+    """Facts of one *origin* to add and to remove, and who wants that and why.
+
+    With *at* it is made on that version of the facts, or not at all.
+    """
 
     add: tuple[Fact, ...]
     remove: tuple[Fact, ...]
     origin: str
     by: str
     why: str
+    at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +134,8 @@ class FactLedger:
         """Apply *change* whole, as a new version if it changes anything.
 
         Raise `FactRefusedError` for a fact with a value that cannot be kept, for one that is both
-        added and removed, and for words about the change that cannot be kept.
+        added and removed, and for words about the change that cannot be kept; `FactsChangedError`
+        if the version is another than the change wants.
         """
         if not is_text(change.by, change.why):
             raise FactRefusedError("words that no database can keep")
@@ -139,6 +144,8 @@ class FactLedger:
             raise FactRefusedError("a fact is both added and removed")
         async with self._database.changing() as session:
             version = await version_of(session, "facts")
+            if change.at not in {None, version}:
+                raise FactsChangedError(f"{change.at}, and now {version}")
             living = await _living(session, change.origin, [*add, *remove])
             added = [key for key in add if key not in living]
             removed = [key for key in remove if key in living]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple, TypeVar
 
 from policies.facts import FactSet
@@ -16,10 +16,14 @@ from proxy.admin.errors import LastAdminError
 from proxy.admin.issuing import Author
 from proxy.audit import Audit
 from proxy.standing import REGISTRY, Standing
-from storage.facts import Change
+from storage.errors import FactsChangedError
+from storage.facts import Applied, Change
 
 IDENTITY: Final = "identity"
 """The origin of what is stated of an identity itself: its suspension, teams and roles."""
+
+UNCHANGED: Final = "unchanged"
+"""What a record calls it when what the one before it tells was not done after all."""
 
 _SUSPENDED: Final = "is_suspended/1"
 
@@ -35,10 +39,14 @@ class Stated(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What shall be stated and withdrawn, of which nothing is so already."""
+    """What shall be stated and withdrawn, of which nothing is so already.
+
+    It `ends_admins` if anybody who administers the gateway does not afterwards.
+    """
 
     add: tuple[Stated, ...]
     remove: tuple[Stated, ...]
+    ends_admins: bool = False
 
     def __bool__(self) -> bool:
         return bool(self.add or self.remove)
@@ -85,9 +93,11 @@ class Amendments:
             tuple(one for one in dict.fromkeys(add) if one.origin not in facts.origins(one.fact)),
             tuple(one for one in dict.fromkeys(remove) if one.origin in facts.origins(one.fact)),
         )
-        if draft and self._admins(facts) and not self._admins(_after(facts, draft)):
+        admins = self._admins(facts) if draft else set()
+        left = self._admins(_after(facts, draft)) if admins else set()
+        if admins and not left:
             raise LastAdminError
-        return draft
+        return replace(draft, ends_admins=bool(admins - left))
 
     def everywhere(self, facts: Iterable[Fact]) -> Iterator[Stated]:
         """Yield each of *facts* with every origin that can be made to withdraw it."""
@@ -103,11 +113,29 @@ class Amendments:
         await self.audit.changed(author.document, what, why=why, before=before, after=after)
 
     async def carry_out(self, draft: Draft, author: Author, why: str) -> int:
-        """Make *draft* so, and return the version of the facts since then."""
+        """Make *draft* so, and return the version of the facts since then.
+
+        Raises `LastAdminError` if another process took the others away since it was drafted.
+        """
         version = self.facts.version
         for change in draft.changes(author, why):
-            version = (await self.standing.change(change)).version
+            if draft.ends_admins:
+                version = (await self._change_guarded(change, draft, author)).version
+            else:
+                version = (await self.standing.change(change)).version
         return version
+
+    async def _change_guarded(self, change: Change, draft: Draft, author: Author) -> Applied:
+        """Make *change* on facts that leave an admin, whoever else changes them meanwhile."""
+        while True:
+            facts = self.facts
+            if not self._admins(_after(facts, draft)):
+                await self.record(author, UNCHANGED, why=LastAdminError.public)
+                raise LastAdminError
+            try:
+                return await self.standing.change(replace(change, at=facts.version))
+            except FactsChangedError:
+                await self.standing.catch_up()
 
     def is_written(self, fact: Fact) -> str:
         """Return where the policy itself states *fact*; nothing if it does not."""

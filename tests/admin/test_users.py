@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from policies.model import Entity, Fact
+from storage.facts import Change, FactLedger
 from tests.admin.controlled import ADMIN, ROOT, Controlled, Said, told
 from tests.admin.kept import STAFF, changes, fields, made, say, stored, with_rules
 
@@ -145,6 +146,49 @@ def test_the_last_admin_stays(
 
     assert (said.status, said.document["code"]) == (409, "last-admin")
     assert (recorded, roles, status) == ([], ["admin"], 200)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("DELETE", "/users/admin", None),
+        ("POST", "/users/admin/suspend", {}),
+        ("PUT", "/users/admin/roles", {"roles": ["auditor"]}),
+    ],
+)
+def test_an_admin_stays_if_another_process_has_just_taken_away_the_other(
+    tmp_path: Path, method: str, path: str, body: object
+) -> None:
+    async def story(controlled: Controlled) -> tuple[Said, str, list[str], int]:
+        await say(controlled, "POST", "/users/admin/tokens", {})
+        await made(controlled, "/users", "bob", roles=["admin"])
+        # Unseen so far by the process that is asked.
+        elsewhere = FactLedger(controlled.database, controlled.clock)
+        suspended = (Fact("is_suspended", (BOB,)),)
+        await elsewhere.change(Change(suspended, (), "identity", "User:eve", "gone"))
+        said = await say(controlled, method, path, body)
+        last = changes(controlled)[-1]
+        listed = await say(controlled, "GET", "/users/admin")
+        return said, last, listed.document["roles"], listed.status
+
+    said, last, roles, status = told(tmp_path, story)
+
+    assert (said.status, said.document["code"]) == (409, "last-admin")
+    assert (last, roles, status) == ("unchanged", ["admin"], 200)
+
+
+def test_an_admin_may_go_though_another_process_changes_the_facts_meanwhile(
+    tmp_path: Path,
+) -> None:
+    async def story(controlled: Controlled) -> tuple[int, list[str]]:
+        await made(controlled, "/users", "bob", roles=["admin"])
+        elsewhere = FactLedger(controlled.database, controlled.clock)
+        tagged = (Fact("has_tag", (Entity("Server", "github"), "x")),)
+        await elsewhere.change(Change(tagged, (), "grant", "User:eve", ""))
+        said = await say(controlled, "POST", "/users/bob/suspend", {})
+        return said.status, changes(controlled)[-1:]
+
+    assert told(tmp_path, story) == (200, ["user.suspended"])
 
 
 def test_the_team_that_makes_the_last_admin_stays(tmp_path: Path) -> None:
