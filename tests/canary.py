@@ -44,7 +44,7 @@ class Canary:
             if len(content) >= SHORTEST and _PIECE.search(content):
                 secrets.add(content)
 
-        Secret.__init__ = noting  # type: ignore[method-assign]
+        Secret.__init__ = noting  # type: ignore[assignment, method-assign]
 
     def found_in(self, content: bytes) -> Iterator[str]:
         """Yield what kind of secret stands in *content*, and never the secret."""
