@@ -14,9 +14,14 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from policies.model import Answer, Entity, Fact
 from storage.engine import Database
-from storage.errors import FactRefusedError, FactsChangedError, FactVersionError
+from storage.errors import (
+    DatabaseUnavailableError,
+    FactRefusedError,
+    FactsChangedError,
+    FactVersionError,
+)
 from storage.tables import FactRow
-from storage.versions import raised, version_of
+from storage.versions import raised, restores_of, version_of
 from storage.words import is_name, is_text
 
 _MOST_AT_ONCE = 500
@@ -91,10 +96,12 @@ class FactLedger:
     def __init__(self, database: Database, clock: Callable[[], float]) -> None:
         self._database = database
         self._clock = clock
+        self._restores: int | None = None
 
     async def living(self) -> tuple[int, list[tuple[Fact, str]]]:
         """Return the version and the facts of that version, each with its origin."""
         async with self._database.reading() as session:
+            self._restores = await restores_of(session)
             version = await version_of(session, "facts")
             return version, _facts(await _rows(session, col(FactRow.removed_version).is_(None)))
 
@@ -116,10 +123,13 @@ class FactLedger:
     async def since(self, version: int) -> Difference:
         """Return what changed from *version* to the newest, without what changed back.
 
-        Raise `FactVersionError` if there was no such version.
+        Raise `FactVersionError` if there was no such version, or a backup was restored since
+        `living` told the facts: then they came about in another way.
         """
         added, removed = col(FactRow.added_version), col(FactRow.removed_version)
         async with self._database.reading() as session:
+            if await self._is_restored(session):
+                raise FactVersionError(f"{version} of before the restoration")
             newest = await _check_was(session, version)
             began = await _rows(session, added > version, removed.is_(None))
             ended = await _rows(session, added <= version, removed > version)
@@ -135,7 +145,8 @@ class FactLedger:
 
         Raise `FactRefusedError` for a fact with a value that cannot be kept, for one that is both
         added and removed, and for words about the change that cannot be kept; `FactsChangedError`
-        if the version is another than the change wants.
+        if the version is another than the change wants; `DatabaseUnavailableError` as `Database`
+        does, and if a backup was restored since `living` told the facts.
         """
         if not is_text(change.by, change.why):
             raise FactRefusedError("words that no database can keep")
@@ -143,6 +154,8 @@ class FactLedger:
         if add.keys() & remove.keys():
             raise FactRefusedError("a fact is both added and removed")
         async with self._database.changing() as session:
+            if await self._is_restored(session):
+                raise DatabaseUnavailableError("a backup was restored and not read yet")
             version = await version_of(session, "facts")
             if change.at not in {None, version}:
                 raise FactsChangedError(f"{change.at}, and now {version}")
@@ -157,6 +170,9 @@ class FactLedger:
         return Applied(
             version, tuple(add[key] for key in added), tuple(remove[key] for key in removed)
         )
+
+    async def _is_restored(self, session: AsyncSession) -> bool:
+        return self._restores not in {None, await restores_of(session)}
 
 
 async def _check_was(session: AsyncSession, version: int) -> int:

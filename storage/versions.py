@@ -17,10 +17,18 @@ what clients are known, and what servers offer. Who reads several reads them in 
 
 WHATS: Final[Sequence[What]] = get_args(What)
 CHANNEL: Final = "northgate"
+RESTORES: Final = "restores"
+"""The counter of how often a backup was restored; it begins with the first."""
 
 
 async def version_of(session: AsyncSession, what: What) -> int:
     return (await session.exec(select(CounterRow.value).where(CounterRow.name == what))).one()
+
+
+async def restores_of(session: AsyncSession) -> int:
+    """Return how often a backup was restored: what was read before the last says nothing now."""
+    found = select(CounterRow.value).where(CounterRow.name == RESTORES)
+    return (await session.exec(found)).one_or_none() or 0
 
 
 async def raised(session: AsyncSession, what: What) -> int:

@@ -13,7 +13,7 @@ from sqlmodel import col, select
 from storage.engine import Database
 from storage.errors import StateError
 from storage.tables import CounterRow
-from storage.versions import WHATS, What
+from storage.versions import RESTORES, WHATS, What
 
 LOOK_SECONDS: Final = 0.5
 """Between two looks at the versions, where nothing is heard of a change before."""
@@ -70,15 +70,17 @@ class Watch:
 
     def _tell(self, versions: Mapping[str, int]) -> bool:
         """Tell of what has another version now. Return whether all of it was taken."""
+        # What was restored may be something else under the same version.
+        restored = versions.get(RESTORES) != self._known.get(RESTORES)
         for what in WHATS:
-            # Lower is news as well: a backup was restored.
-            if versions[what] != self._known[what]:
+            if restored or versions[what] != self._known[what]:
                 try:
                     self._on_change(what)
                 except Exception as error:  # noqa: BLE001  told again at the next look
                     self._report("What is told of changes failed", error)
                     return False
                 self._known[what] = versions[what]
+        self._known = {**versions}
         return True
 
     def _report(self, message: str, error: Exception) -> None:
@@ -105,5 +107,7 @@ async def watching(database: Database, on_change: Callable[[What], None]) -> Asy
 
 
 async def _versions(connection: AsyncConnection) -> dict[str, int]:
-    wanted = select(CounterRow.name, CounterRow.value).where(col(CounterRow.name).in_(WHATS))
+    wanted = select(CounterRow.name, CounterRow.value).where(
+        col(CounterRow.name).in_((*WHATS, RESTORES))
+    )
     return {row.name: row.value for row in await connection.execute(wanted)}
