@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 
 from bench import journal, policy
-from bench.gateway import campaign, figures
+from bench.gateway import campaign, figures, workers
 from bench.report import show
 
 
@@ -34,6 +34,7 @@ BENCHMARKS = {
     "policy": Benchmark(policy.run),
     "journal": Benchmark(journal.run),
     "gateway": Benchmark(campaign.run, figures.show, campaign.lacks),
+    "workers": Benchmark(workers.run, workers.show, campaign.lacks),
 }
 
 _STDOUT = Path("-")

@@ -15,7 +15,7 @@ from proxy.upstream.server import Catalogue, Server
 from proxy.wire.methods import VERSIONS
 from proxy.wire.parameters import mirrored
 from storage.definitions import Definition, DefinitionLedger, Kind, Seen, Trust
-from storage.errors import DefinitionChangedError, DefinitionUnknownError
+from storage.errors import DefinitionChangedError, DefinitionUnknownError, StateError
 
 Take = Callable[[Server], Awaitable[Offers]]
 """Asks an upstream for all it offers.
@@ -76,6 +76,14 @@ class Reviewed:
     hash: str
 
 
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """When a catalogue was last taken, by the clock, and why it was not since then."""
+
+    taken: float | None = None
+    failure: Exception | None = None
+
+
 @dataclass(eq=False, slots=True)
 class _Watch:
     """The watch over one server; `is_resting` while the catalogue was taken a moment ago."""
@@ -113,6 +121,7 @@ class Catalogues:
         self._definitions: dict[str, tuple[Definition, ...]] = {}
         self._hashes: dict[str, Mapping[str, str]] = {}
         self._watches: dict[str, _Watch] = {}
+        self._looked: dict[str, Looked] = {}
         self._approvals: set[asyncio.Task[Definition]] = set()
         # Held from a change of the ledger until the facts have followed it: else of two changes
         # the later could be overtaken by what was known before it.
@@ -123,14 +132,67 @@ class Catalogues:
         """What each server is known to offer, and what is gone, by the names of all servers."""
         return {name: self._definitions.get(name, ()) for name in self._servers}
 
+    def offered(self, name: str) -> tuple[Definition, ...]:
+        """Return what the server called *name* is known to offer, and what is gone."""
+        return self._definitions.get(name, ())
+
+    def looked(self, name: str) -> Looked:
+        """Return what became of asking the server called *name* what it offers."""
+        return self._looked.get(name, Looked())
+
     async def recall(self, servers: Mapping[str, Server]) -> None:
-        """Know again what earlier runs knew, and forget servers that are no longer there."""
+        """Know again what earlier runs knew, and forget servers that are no longer there.
+
+        *servers* are those whose catalogues are kept from now on, whichever they are later.
+        """
         self._servers = servers
         await self._standing.forget_others(servers)
         for server in servers.values():
-            definitions = await self._ledger.offered(server.name)
-            if definitions:
-                await self._know(server, definitions, VERSIONS)
+            await self._recall(server)
+
+    async def follow(self, server: Server) -> None:
+        """Know what is known of a *server* that another process registered, and ask it soon.
+
+        Raises `StateError`.
+        """
+        async with self._changing:
+            await self._recall(server)
+        self.refresh_soon(server)
+
+    async def met(
+        self, server: Server, offers: Offers, switch: Callable[[], None], *, approves: bool
+    ) -> None:
+        """Know what *server* was just seen to offer, and after that do *switch*.
+
+        If it *approves*, whoever has it registered vouches for all of it, unless nothing is to be
+        trusted. A failure is reported, not raised: the server is asked again soon.
+        """
+        trust: Trust = "all" if approves and self._trust != "none" else self._trust
+        try:
+            async with self._changing:
+                try:
+                    await self._take_in(server, offers, trust)
+                finally:
+                    switch()
+        except StateError as error:
+            self._failed(server, error)
+        self.refresh_soon(server)
+
+    async def drop(self, server: Server) -> None:
+        """Forget *server*, which is none of the servers any more, and judge by none of it.
+
+        Raises `StateError`; then facts of it may be left that speak of nothing.
+        """
+        # While this is held, nobody is between a change of the ledger and that of the facts.
+        async with self._changing:
+            watch = self._watches.pop(server.name, None)
+            if watch is not None and watch.task is not None:
+                watch.task.cancel()
+            for known in (self._definitions, self._hashes, self._looked):
+                known.pop(server.name, None)
+            server.catalogue = Catalogue()
+            self._standing.on_change()
+            await self._standing.forget(server.name)
 
     async def catch_up(self) -> None:
         """Know what others have found or approved. Raises `StateError`."""
@@ -148,7 +210,8 @@ class Catalogues:
         be seen. From the first time on the catalogue is also taken now and then. What goes wrong is
         reported, not raised.
         """
-        self._watch(server).is_wanted.set()
+        if self._servers.get(server.name) is server:
+            self._watch(server).is_wanted.set()
 
     def changed(self, server: Server) -> None:
         """Heed that *server* says itself that what it offers has changed."""
@@ -173,7 +236,7 @@ class Catalogues:
 
     async def known(self, server: Server) -> None:
         """Return at once where a catalogue is known; else wait for one, but not for long."""
-        if server.catalogue is not None:
+        if server.catalogue is not None or self._servers.get(server.name) is not server:
             return
         self.refresh_soon(server)
         with suppress(TimeoutError):
@@ -226,18 +289,33 @@ class Catalogues:
 
     async def _refreshed(self, server: Server) -> bool:
         """Take the catalogue and tell whether that went well."""
-        began = self._clock()
+        began, pool = self._clock(), server.pool
         try:
             offers = await self._take(server)
-            seen = [Seen(one.kind, one.name, one.hash, one.body) for one in offers.items]
             async with self._changing:
-                definitions = await self._ledger.take(server.name, seen, trust=self._trust)
-                await self._know(server, definitions, offers.versions)
+                if server.pool is not pool:
+                    return True  # it is elsewhere by now, and was seen there
+                await self._take_in(server, offers, self._trust)
         except Exception as error:  # noqa: BLE001  a watch that ends is worse than any of them
-            self._reports.failed(server.name, error)
+            self._failed(server, error)
             return False
         self._reports.taken(server.name, offers, self._clock() - began)
         return True
+
+    async def _take_in(self, server: Server, offers: Offers, trust: Trust) -> None:
+        seen = [Seen(one.kind, one.name, one.hash, one.body) for one in offers.items]
+        definitions = await self._ledger.take(server.name, seen, trust=trust)
+        await self._know(server, definitions, offers.versions)
+        self._looked[server.name] = Looked(self._clock())
+
+    async def _recall(self, server: Server) -> None:
+        definitions = await self._ledger.offered(server.name)
+        if definitions:
+            await self._know(server, definitions, VERSIONS)
+
+    def _failed(self, server: Server, error: Exception) -> None:
+        self._looked[server.name] = Looked(self.looked(server.name).taken, error)
+        self._reports.failed(server.name, error)
 
     async def _approved(
         self, reviewed: Reviewed, record: Callable[[Definition], Awaitable[object]]

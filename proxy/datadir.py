@@ -28,15 +28,8 @@ class DataDirectory:
         return self.path / "master.key"
 
     @property
-    def bootstrap(self) -> Path:
-        return self.path / "bootstrap"
-
-    @property
     def journal(self) -> Path:
         return self.path / "journal"
-
-    def keyring(self, plane: str) -> Path:
-        return self.path / "keys" / f"{plane}.json"
 
     def prepare(self, mode: str) -> None:
         """Make the directory, for its owner alone, and claim it for *mode*.

@@ -19,16 +19,19 @@ AGAIN_SECONDS: Final = 0.2
 class Following:
     """Reads anew what changed, by the reader of each kind; kinds without one are passed over.
 
-    *monotonic* tells seconds.
+    *monotonic* tells seconds. *on_failure* is told what a reader raises for which there is no help
+    in reading again; what is known goes on serving until the next change.
     """
 
     def __init__(
         self,
         readers: Mapping[What, Callable[[], Awaitable[object]]],
         monotonic: Callable[[], float],
+        on_failure: Callable[[Exception], None],
     ) -> None:
         self._readers = readers
         self._monotonic = monotonic
+        self._on_failure = on_failure
         self._changed: set[What] = set()
         self._is_due = asyncio.Event()
         self._behind_since: float | None = None
@@ -66,6 +69,8 @@ class Following:
             await self._readers[what]()
         except StateError:
             self.changed(what)
+        except Exception as error:  # noqa: BLE001  who stops following would never see a revocation
+            self._on_failure(error)
 
 
 class Revoked:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from proxy.identity.principal import Principal
@@ -73,12 +73,13 @@ class Outlets:
         self._now = now
         self._open: dict[str, set[Outlet]] = {}
         self._ended: dict[str, float] = {}
+        self._revoked_keys: frozenset[str] = frozenset()
 
     def open(self, outlet: Outlet) -> None:
         token_id = outlet.principal.token_id
         self._open.setdefault(token_id, set()).add(outlet)
-        if token_id in self._ended:  # while the upstream had not answered yet
-            outlet.end()
+        if token_id in self._ended or outlet.principal.key_id in self._revoked_keys:
+            outlet.end()  # while the upstream had not answered yet
         outlet.end_after(outlet.principal.expires_at - self._now())
 
     def close(self, outlet: Outlet) -> None:
@@ -97,6 +98,13 @@ class Outlets:
         self._ended |= dict.fromkeys(token_ids, now)
         for token_id in token_ids:
             for outlet in tuple(self._open.get(token_id, ())):
+                outlet.end()
+
+    def end_signed_by(self, key_ids: Iterable[str]) -> None:
+        """End the streams of tokens that one of *key_ids* signed, those to come as well."""
+        self._revoked_keys |= frozenset(key_ids)
+        for outlet in self:
+            if outlet.principal.key_id in self._revoked_keys:
                 outlet.end()
 
     def __iter__(self) -> Iterator[Outlet]:

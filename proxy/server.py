@@ -13,8 +13,8 @@ from proxy.errors import UNAUTHORIZED, Refusal
 from proxy.exchange import Reaction
 from proxy.identity.endpoints import Endpoints
 from proxy.identity.principal import Principal
+from proxy.identity.refusal import KeyUnknownError, RefusedError
 from proxy.identity.refusal import Reason as Unidentified
-from proxy.identity.refusal import RefusedError
 from proxy.listener.answers import Answer
 from proxy.listener.incoming import Incoming
 from proxy.oauth.errors import NO_AUTHORIZATION
@@ -72,7 +72,11 @@ class DataPlane:
         if found is None or not _is_server(found[1]):
             return await self._elsewhere(incoming)
         try:
-            principal = self._identified(incoming)
+            try:
+                principal = self._identified(incoming)
+            except KeyUnknownError:
+                await self._endpoints.look_again()
+                principal = self._identified(incoming)
         except RefusedError as refused:
             return self._challenged(incoming, refused)
         name, pipeline = found[1], self._pipeline

@@ -72,6 +72,12 @@ class Standing:
             self._offered[server] = tuple(definitions)
             await self._match([server], self._globs)
 
+    async def forget(self, server: str) -> None:
+        """Forget what the registry stated of *server*, which is not there any more."""
+        async with self._changing:
+            self._offered.pop(server, None)
+            await self._match([server], self._globs)
+
     async def forget_others(self, servers: Iterable[str]) -> None:
         """Forget what the registry stated of servers that are not among *servers* any more."""
         async with self._changing:

@@ -16,9 +16,11 @@ from proxy.config import Settings
 from proxy.config.shape import leaves
 from proxy.config.tree import Upstream as UpstreamSettings
 from proxy.datadir import DataDirectory, DataDirectoryError
+from proxy.identity.rekeying import MODE
 from proxy.identity.sealing import DamagedError, MasterKey, MasterKeyError, master_key
 from proxy.upstream.addresses import AddressError, Upstream
 from proxy.upstream.reach import located
+from storage.secrets import SecretLedger
 
 UNSERVED: Final = (
     "policy.source",
@@ -66,6 +68,22 @@ def prepare(settings: Settings, environ: Mapping[str, str]) -> Ready:
     if problems or master is None or bundle is None:
         raise NotStartableError(problems)
     return Ready(place, master, bundle, upstreams, time.monotonic() - began)
+
+
+async def claim(secrets: SecretLedger, mode: str) -> None:
+    """Claim the database of *secrets* for *mode*.
+
+    Raises `NotStartableError` if it belongs to another mode, and `StateError`.
+    """
+    if await secrets.replace(MODE, None, mode):
+        return
+    found = await secrets.read(MODE)
+    if found != mode:
+        sentence = (
+            f"The database belongs to a gateway in mode {found!r} and cannot serve in mode "
+            f"{mode!r}. Choose another database.url."
+        )
+        raise NotStartableError([sentence])
 
 
 def _unserved(settings: Settings) -> Iterator[str]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
-from sqlalchemy import ForeignKeyConstraint, Index
+from sqlalchemy import ColumnElement, ForeignKeyConstraint, Index
 from sqlmodel import Field, col, delete, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -22,6 +22,7 @@ MOST_OF_A_KIND: Final = 10
 """Credentials of one kind that a client may have at once."""
 
 _TYPE: Final = "Client"
+_KINDS: Final = get_args(CredentialKind)
 
 
 class CredentialKnownError(StateError):
@@ -41,7 +42,10 @@ class TooManyCredentialsError(StateError):
 
 
 class CredentialRow(State, table=True):
-    """A secret, by its keyed hash, or a public key. It ends with the client whose it is."""
+    """A secret or an opaque token, by its keyed hash, or a public key.
+
+    It ends with the identity whose it is.
+    """
 
     __tablename__ = "credentials"
     __table_args__ = (
@@ -147,7 +151,7 @@ class CredentialLedger:
             return
         async with self._database.changing() as session:
             row = await session.get(CredentialRow, credential_id)
-            if row is not None and row.owner == client:
+            if row is not None and row.owner == client and row.kind in _KINDS:
                 await session.delete(row)
 
     async def spend(self, client: str, assertion_id: str, expires_at: float) -> bool:
@@ -170,19 +174,22 @@ class CredentialLedger:
 async def _rows(session: AsyncSession, client: str) -> list[CredentialRow]:
     mine = (
         select(CredentialRow)
-        .where(CredentialRow.owner_type == _TYPE, CredentialRow.owner == client)
+        .where(*_are_of(client))
         .order_by(col(CredentialRow.created_at), col(CredentialRow.id))
     )
     return list(await session.exec(mine))
 
 
 async def _drop_ended(session: AsyncSession, client: str, now: float) -> None:
-    await session.exec(
-        delete(CredentialRow).where(
-            col(CredentialRow.owner_type) == _TYPE,
-            col(CredentialRow.owner) == client,
-            col(CredentialRow.expires_at) <= now,
-        )
+    ended = delete(CredentialRow).where(*_are_of(client), col(CredentialRow.expires_at) <= now)
+    await session.exec(ended)
+
+
+def _are_of(client: str) -> tuple[ColumnElement[bool], ...]:
+    return (
+        col(CredentialRow.owner_type) == _TYPE,
+        col(CredentialRow.owner) == client,
+        col(CredentialRow.kind).in_(_KINDS),
     )
 
 

@@ -11,6 +11,7 @@ from sqlmodel import col, select
 
 from storage.engine import Database
 from storage.errors import StateError
+from storage.opaque import OpaqueToken, end_all, give
 from storage.tables import IdentityRow
 
 IdentityType = Literal["Client", "User", "Team"]
@@ -41,8 +42,18 @@ class IdentityLedger:
         self._database = database
         self._clock = clock
 
-    async def create(self, type_: IdentityType, name: str, description: str, by: str) -> Identity:
-        """Keep a new identity and return it. Raise `IdentityKnownError` if there is one."""
+    async def create(
+        self,
+        type_: IdentityType,
+        name: str,
+        description: str,
+        by: str,
+        token: OpaqueToken | None = None,
+    ) -> Identity:
+        """Keep a new identity, with an opaque *token* of its own if given, and return it.
+
+        Raise `IdentityKnownError` if there is one, and `OpaqueTokenTakenError`.
+        """
         async with self._database.changing() as session:
             if await session.get(IdentityRow, (type_, name)) is not None:
                 raise IdentityKnownError(f"{type_} {name}")
@@ -54,6 +65,9 @@ class IdentityLedger:
                 created_by=by,
             )
             session.add(row)
+            if token is not None:
+                await session.flush()
+                await give(session, token, self._clock())
             return _identity(row)
 
     async def find(self, type_: IdentityType, name: str) -> Identity | None:
@@ -103,6 +117,7 @@ class IdentityLedger:
         async with self._database.changing() as session:
             row = await session.get(IdentityRow, (type_, name), with_for_update=True)
             if row is not None:
+                await end_all(session, type_, name)
                 await session.delete(row)
 
 

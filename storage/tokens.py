@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Final, Literal
 
 from sqlalchemy import ColumnElement
-from sqlmodel import and_, col, or_, select
+from sqlmodel import and_, col, or_, select, update
 
 from storage.engine import Database
 from storage.errors import TokenKnownError
@@ -20,6 +20,7 @@ Plane = Literal["data", "control"]
 KEPT_SECONDS: Final = 86_400
 """How long a revoked token matters past its end: a clock set back must not revive it."""
 
+_AT_ONCE: Final = 500
 _TYPES: Final = {"client": "Client", "user": "User"}
 
 
@@ -109,6 +110,49 @@ class TokenLedger:
                 await raised(session, "tokens")
             return RevokedToken(row.jti, row.expires_at)
 
+    async def unrevoked(
+        self,
+        *,
+        subject: str | None = None,
+        issued_before: int | None = None,
+        plane: Plane | None = None,
+    ) -> list[IssuedRecord]:
+        """Return the tokens that are not revoked, of those that matter still.
+
+        They are of *subject* and *plane*, and issued before a second, where given.
+        """
+        if not is_name(subject or ""):
+            return []
+        found = select(TokenRow).where(
+            col(TokenRow.revoked_at).is_(None),
+            col(TokenRow.expires_at) > self._clock() - KEPT_SECONDS,
+        )
+        if subject is not None:
+            found = found.where(TokenRow.subject == subject)
+        if issued_before is not None:
+            found = found.where(col(TokenRow.issued_at) < issued_before)
+        if plane is not None:
+            found = found.where(TokenRow.plane == plane)
+        async with self._database.reading() as session:
+            return [_issued(row) for row in await session.exec(found)]
+
+    async def revoke_all(self, jtis: Sequence[str], by: str, why: str) -> None:
+        """Revoke all of *jtis* at once, those that are there and not revoked yet.
+
+        Raise `TextRefusedError` for words that cannot be kept.
+        """
+        check_text(by, why)
+        async with self._database.changing() as session:
+            await raised(session, "tokens")
+            for start in range(0, len(jtis), _AT_ONCE):
+                some = jtis[start : start + _AT_ONCE]
+                revoking = (
+                    update(TokenRow)
+                    .where(col(TokenRow.jti).in_(some), col(TokenRow.revoked_at).is_(None))
+                    .values(revoked_at=self._clock(), revoked_by=by, revoked_why=why)
+                )
+                await session.exec(revoking)
+
     async def revoked(self, plane: Plane, now: float) -> list[RevokedToken]:
         """Return the revoked tokens of *plane* that ended less than a day before *now*, or later.
 
@@ -174,8 +218,9 @@ def _is_older(last: TokenRow) -> ColumnElement[bool]:
     return or_(at < last.issued_at, and_(at == last.issued_at, jti < last.jti))
 
 
+def _issued(row: TokenRow) -> IssuedRecord:
+    return IssuedRecord(**{field.name: getattr(row, field.name) for field in fields(IssuedRecord)})
+
+
 def _record(row: TokenRow) -> TokenRecord:
-    issued = IssuedRecord(
-        **{field.name: getattr(row, field.name) for field in fields(IssuedRecord)}
-    )
-    return TokenRecord(issued, row.revoked_at, row.revoked_by, row.revoked_why)
+    return TokenRecord(_issued(row), row.revoked_at, row.revoked_by, row.revoked_why)

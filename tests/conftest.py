@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
@@ -25,7 +25,7 @@ def _nothing_written_holds_a_secret(tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,
-) -> Iterator[None]:
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     logged = "".join(text for name, text in report.sections if "stdout" not in name)
     if leaks := list(CANARY.found_in(logged.encode(errors="replace"))):

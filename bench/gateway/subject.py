@@ -24,6 +24,7 @@ from proxy.identity.principal import ActorType
 from proxy.starting import Ready, prepare
 from storage.engine import open_database
 from storage.facts import Change, FactLedger
+from storage.secrets import SecretLedger
 
 COMMAND: Final = ("-m", "proxy.cli.main", "serve", "--config")
 """What runs the gateway, after the interpreter and before the file of its settings."""
@@ -72,28 +73,25 @@ def settle(directory: Path, upstreams: Mapping[str, int]) -> Home:
     file.write_text(text)
     settings = load(file, {})
     ready = prepare(settings, {})
-    asyncio.run(_grant(settings))
-    return Home(file, ready.place.journal, _token(settings, ready), data)
+    return Home(file, ready.place.journal, asyncio.run(_granted(settings, ready)), data)
 
 
-async def _grant(settings: Settings) -> None:
+async def _granted(settings: Settings, ready: Ready) -> str:
+    """Grant what the traffic needs, and return the token that it shows."""
     database = await open_database(settings.database.url.reveal().decode())
     try:
         change = Change(traffic.facts(), (), "bench", "System:bench", "to be measured")
         await FactLedger(database, time.time).change(change)
+        plane = await TokenPlane.opened(
+            Plane.DATA,
+            settings.public_url,
+            SecretLedger(database, time.time),
+            ready.master,
+            time.time,
+            longest_life=settings.tokens.longest_life_seconds,
+        )
     finally:
         await database.close()
-
-
-def _token(settings: Settings, ready: Ready) -> str:
-    plane = TokenPlane(
-        Plane.DATA,
-        settings.public_url,
-        ready.place.keyring(Plane.DATA.value),
-        ready.master,
-        time.time,
-        longest_life=settings.tokens.longest_life_seconds,
-    )
     wanted = TokenRequest(ActorType.CLIENT, traffic.CLIENT, settings.public_url, _TOKEN_SECONDS)
     return plane.issuer.issue(wanted).text.reveal().decode()
 

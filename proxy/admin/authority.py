@@ -13,8 +13,10 @@ from proxy.admin.errors import NotAllowedError, TooFastError, UndecidedError
 from proxy.admin.routes import Visit
 from proxy.audit import Audit, Subject
 from proxy.identity.bearer import bearer
+from proxy.identity.keyring import Plane
+from proxy.identity.opaque import OpaqueTokens
 from proxy.identity.principal import Principal
-from proxy.identity.refusal import RefusedError
+from proxy.identity.refusal import KeyUnknownError, RefusedError
 from proxy.identity.verify import Verifier
 from proxy.limits import Admission, Admissions
 from proxy.listener.incoming import Incoming
@@ -37,15 +39,25 @@ class Authority:
     observer: Observer
     clocks: Clocks
     audience: str
+    opaque: OpaqueTokens
 
-    def identify(self, incoming: Incoming) -> Principal:
+    async def identify(self, incoming: Incoming) -> Principal:
         """Return who sent *incoming*. Raises `RefusedError`, which is counted."""
+        audiences = frozenset({self.audience})
         try:
             token = bearer(incoming.headers, incoming.query)
-            return self.verifier.verify(token, frozenset({self.audience}))
+            known = self.opaque.known(token, Plane.CONTROL, audiences)
+            return known or await self._verified(token, audiences)
         except RefusedError as refused:
             self.observer.refused(refused.reason.value, incoming.remote)
             raise
+
+    async def _verified(self, token: str, audiences: frozenset[str]) -> Principal:
+        try:
+            return self.verifier.verify(token, audiences)
+        except KeyUnknownError:
+            await self.verifier.look_again()
+            return self.verifier.verify(token, audiences)
 
     async def admit(self, visit: Visit, action: str | None) -> None:
         """Raise `TooFastError` for a caller who asks too often, or `UnrecordedError`."""

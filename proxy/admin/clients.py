@@ -10,7 +10,7 @@ from pydantic import Field
 
 from policies.model import Entity
 from proxy.admin.amending import Amendments, document_of
-from proxy.admin.errors import UnknownClientError
+from proxy.admin.errors import NameTakenError, UnknownClientError, WrittenInPolicyError
 from proxy.admin.identities import (
     Identities,
     Keeping,
@@ -22,6 +22,14 @@ from proxy.admin.identities import (
     check_teams,
     suspension,
 )
+from proxy.admin.opaque import (
+    ACCESS_FAILS,
+    AccessTerms,
+    AccessTokenTakenError,
+    NewAccessTerms,
+    is_token_alone,
+)
+from proxy.admin.outputs import ChangedClient, ClientDocument, ClientsPage, SuspendedClients
 from proxy.admin.rights import ALLOW_LIST, TEAMS, AllowList, TeamNames, targets
 from proxy.admin.routes import Nothing, Route, Visit
 from proxy.admin.wording import Name
@@ -39,14 +47,16 @@ _EVERYTHING: Final = frozenset({"*", "**"})
 _KINDS: Final = frozenset({"tool", "prompt"})
 
 
-class ClientTerms(Terms):
-    """What a client may be given. PUT states all of it anew, PATCH only what it names."""
-
+class _Given(Terms):
     allow_list: AllowList = Field([])
     teams: TeamNames = Field([])
 
 
-class NewClient(ClientTerms):
+class ClientTerms(AccessTerms, _Given):
+    """What a client may be given. PUT states it anew, PATCH and a lone token what they name."""
+
+
+class NewClient(NewAccessTerms, _Given):
     name: Name
 
 
@@ -60,18 +70,112 @@ class Clients:
         self._catalogues = catalogues
 
     def routes(self) -> tuple[Route[Any], ...]:
-        path, action, ours = CLIENT.path, CLIENT.action, self._identities
-        one = f"{path}/{{name}}"
+        return (*self._of_all(), *self._of_one(), *self._of_suspension())
+
+    def _of_all(self) -> tuple[Route[Any], ...]:
+        path, action = CLIENT.path, CLIENT.action
         return (
-            Route("GET", path, action, Page, ours.listed),
-            Route("POST", path, action, NewClient, self.create),
-            Route("POST", f"{path}/suspend-all", action, Why, self.suspend_all),
-            Route("GET", one, action, Nothing, ours.shown),
-            Route("PUT", one, action, ClientTerms, self.replace),
-            Route("PATCH", one, action, ClientTerms, self.change),
-            Route("DELETE", one, action, Why, self.delete),
-            Route("POST", f"{one}/suspend", action, Why, ours.suspend),
-            Route("POST", f"{one}/resume", action, Why, ours.resume),
+            Route(
+                "GET",
+                path,
+                action,
+                Page,
+                self._identities.listed,
+                summary="List clients",
+                gives=ClientsPage,
+            ),
+            Route(
+                "POST",
+                path,
+                action,
+                NewClient,
+                self.create,
+                summary="Create a client",
+                example={"name": "ci", "allow_list": ["github"], "why": "builds the site"},
+                status=201,
+                gives=ChangedClient,
+                fails=(NameTakenError, AccessTokenTakenError),
+            ),
+            Route(
+                "POST",
+                f"{path}/suspend-all",
+                action,
+                Why,
+                self.suspend_all,
+                summary="Suspend every client but the one who asks",
+                gives=SuspendedClients,
+            ),
+        )
+
+    def _of_one(self) -> tuple[Route[Any], ...]:
+        one, action, ours = f"{CLIENT.path}/{{name}}", CLIENT.action, self._identities
+        unknown = (UnknownClientError,)
+        return (
+            Route(
+                "GET",
+                one,
+                action,
+                Nothing,
+                ours.shown,
+                summary="Show a client",
+                gives=ClientDocument,
+                fails=unknown,
+            ),
+            Route(
+                "PUT",
+                one,
+                action,
+                ClientTerms,
+                self.replace,
+                summary="Set all that a client is given",
+                gives=ChangedClient,
+                fails=(*unknown, *ACCESS_FAILS),
+            ),
+            Route(
+                "PATCH",
+                one,
+                action,
+                ClientTerms,
+                self.change,
+                summary="Change what is named of a client",
+                gives=ChangedClient,
+                fails=(*unknown, *ACCESS_FAILS),
+            ),
+            Route(
+                "DELETE",
+                one,
+                action,
+                Why,
+                self.delete,
+                summary="Delete a client, its grants and its tokens",
+                status=204,
+            ),
+        )
+
+    def _of_suspension(self) -> tuple[Route[Any], ...]:
+        one, action, ours = f"{CLIENT.path}/{{name}}", CLIENT.action, self._identities
+        unknown = (UnknownClientError,)
+        return (
+            Route(
+                "POST",
+                f"{one}/suspend",
+                action,
+                Why,
+                ours.suspend,
+                summary="Suspend a client",
+                gives=ClientDocument,
+                fails=unknown,
+            ),
+            Route(
+                "POST",
+                f"{one}/resume",
+                action,
+                Why,
+                ours.resume,
+                summary="End the suspension of a client",
+                gives=ClientDocument,
+                fails=(*unknown, WrittenInPolicyError),
+            ),
         )
 
     async def create(self, visit: Visit, new: NewClient) -> Answer:
@@ -80,7 +184,8 @@ class Clients:
 
     async def replace(self, visit: Visit, terms: ClientTerms) -> Answer:
         await check_teams(self._ledger, terms.teams)
-        return self._answer(200, await self._identities.update(visit, terms), terms)
+        fields = terms.model_fields_set if is_token_alone(terms) else None
+        return self._answer(200, await self._identities.update(visit, terms, fields), terms)
 
     async def change(self, visit: Visit, terms: ClientTerms) -> Answer:
         await check_teams(self._ledger, terms.teams)
@@ -108,7 +213,7 @@ class Clients:
                 await self._amendments.carry_out(draft, author, why)
         return Answer(200, orjson.dumps({"suspended": names}))
 
-    def _answer(self, status: int, document: dict[str, Any], terms: ClientTerms) -> Answer:
+    def _answer(self, status: int, document: dict[str, Any], terms: _Given) -> Answer:
         warnings = list(_warnings(terms.allow_list, self._catalogues.definitions))
         return Answer(status, orjson.dumps(document | {"warnings": warnings}))
 

@@ -9,6 +9,7 @@ import orjson
 from pydantic import Field
 
 from proxy.admin.errors import ChangedDefinitionError, UnknownDefinitionError, UnknownServerError
+from proxy.admin.outputs import DefinitionDocument, DefinitionsPage
 from proxy.admin.routes import Input, Route, Visit
 from proxy.audit import Audit, principal_document
 from proxy.catalogues import Catalogues, Reviewed
@@ -69,8 +70,26 @@ class Definitions:
     def routes(self) -> tuple[Route[Any], ...]:
         path = "/api/v0/definitions"
         return (
-            Route("GET", path, APPROVE, Wanted, self.listed),
-            Route("POST", f"{path}/approve", APPROVE, Approval, self.approve),
+            Route(
+                "GET",
+                path,
+                APPROVE,
+                Wanted,
+                self.listed,
+                summary="List what servers offer, and in what state it is",
+                gives=DefinitionsPage,
+                fails=(UnknownServerError,),
+            ),
+            Route(
+                "POST",
+                f"{path}/approve",
+                APPROVE,
+                Approval,
+                self.approve,
+                summary="Approve a definition as it was reviewed",
+                gives=DefinitionDocument,
+                fails=(UnknownDefinitionError, ChangedDefinitionError),
+            ),
         )
 
     async def listed(self, visit: Visit, wanted: Wanted) -> Answer:

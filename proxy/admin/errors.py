@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar, Final
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, ClassVar, Final
 
 import orjson
 
@@ -16,13 +17,33 @@ UNPROCESSABLE: Final = 422
 
 Headers = Sequence[tuple[bytes, bytes]]
 
+Members = Mapping[str, Mapping[str, Any]]
+
+_TEXT: Final = MappingProxyType({"type": "string"})
+_PROBLEMS: Final = MappingProxyType(
+    {
+        "type": "array",
+        "minItems": 1,
+        "items": {
+            "type": "object",
+            "properties": {"field": {"type": "string"}, "problem": {"type": "string"}},
+            "required": ["field", "problem"],
+            "additionalProperties": False,
+        },
+    }
+)
+
 
 class ApiError(Exception):
-    """A request that is answered with `{"error": public, "code": code}` and *details*."""
+    """A request that is answered with `{"error": public, "code": code}` and *details*.
+
+    `members` are the JSON schemas of the details, by their names.
+    """
 
     status: ClassVar[int]
     code: ClassVar[str]
     public: ClassVar[str]
+    members: ClassVar[Members] = MappingProxyType({})
 
     def __init__(self, headers: Headers = (), **details: object) -> None:
         super().__init__(self.code)
@@ -66,6 +87,7 @@ class NotAllowedError(ApiError):
     status = 403
     code = "not-allowed"
     public = "The policy does not allow this; ask an administrator for the permission."
+    members = MappingProxyType({"action": _TEXT, "reason": _TEXT, "decision_id": _TEXT})
 
 
 class NothingHereError(ApiError):
@@ -161,6 +183,7 @@ class WrittenInPolicyError(ApiError):
     status = 409
     code = "written-in-policy"
     public = "The policy itself states this; take it out of the policy's files."
+    members = MappingProxyType({"place": _TEXT})
 
 
 class WrongMediaError(ApiError):
@@ -175,6 +198,7 @@ class InvalidError(ApiError):
     status = 422
     code = "invalid"
     public = "What was sent cannot be used; correct every problem and send it again."
+    members = MappingProxyType({"problems": _PROBLEMS})
 
 
 class TooFastError(ApiError):
@@ -193,6 +217,7 @@ class UndecidedError(ApiError):
     status = 503
     code = "undecided"
     public = "The request could not be judged, so nothing was done; try again shortly."
+    members = MappingProxyType({"decision_id": _TEXT})
 
 
 class NotRecordedError(ApiError):

@@ -6,7 +6,7 @@ from json import dumps
 from typing import Annotated, Any, Final
 
 import orjson
-from pydantic import Field, PlainValidator
+from pydantic import Field, PlainValidator, WithJsonSchema
 
 from policies.model import Entity, Fact, Value, type_name
 from policies.polar.program import Program, items_of
@@ -17,6 +17,7 @@ from policies.vocabulary import STORED, SUPPLIED
 from proxy.admin.amending import Amendments, Stated, document_of
 from proxy.admin.errors import InvalidError, UnknownFactError, WrittenInPolicyError
 from proxy.admin.identities import MANAGE_GRANTS, Why, author_of
+from proxy.admin.outputs import FactDocument
 from proxy.admin.routes import Route, Visit
 from proxy.listener.answers import Answer
 
@@ -37,6 +38,12 @@ _OURS: Final = {
 }
 """What may be stated whatever the policy is, with the types of the arguments."""
 
+_EXAMPLE: Final = {
+    "predicate": "has_tag",
+    "args": [{"type": "Server", "id": "github"}, "reviewed"],
+    "why": "reviewed by the security team",
+}
+
 _GRANTS: Final = frozenset({"has_role", "has_role_matching", "lease"})
 _RELATION: Final = "has_relation"
 _IN_TOOLSET: Final = "toolset"
@@ -53,11 +60,31 @@ def _value(value: object) -> Value:
     raise ValueError('Write a text, a whole number, true, false or {"type": ..., "id": ...}.')
 
 
+_TEXT: Final = {"type": "string"}
+_Argument = Annotated[
+    Any,
+    PlainValidator(_value),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                *({"type": type_} for type_ in ("string", "integer", "boolean")),
+                {
+                    "type": "object",
+                    "properties": {"type": _TEXT, "id": _TEXT},
+                    "required": ["type", "id"],
+                    "additionalProperties": False,
+                },
+            ]
+        }
+    ),
+]
+
+
 class Named(Why):
     """A fact to be stated or withdrawn."""
 
     predicate: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")
-    args: list[Annotated[Any, PlainValidator(_value)]] = Field(min_length=1, max_length=16)
+    args: list[_Argument] = Field(min_length=1, max_length=16)
 
     @property
     def fact(self) -> Fact:
@@ -73,8 +100,29 @@ class Facts:
     def routes(self) -> tuple[Route[Any], ...]:
         path, action = "/api/v0/facts", MANAGE_GRANTS
         return (
-            Route("POST", path, action, Named, self.state),
-            Route("DELETE", path, action, Named, self.withdraw),
+            Route(
+                "POST",
+                path,
+                action,
+                Named,
+                self.state,
+                summary="State a fact",
+                example=_EXAMPLE,
+                status=201,
+                gives=FactDocument,
+                also={200: FactDocument},
+            ),
+            Route(
+                "DELETE",
+                path,
+                action,
+                Named,
+                self.withdraw,
+                summary="Withdraw a fact, whoever stated it",
+                example=_EXAMPLE,
+                gives=FactDocument,
+                fails=(UnknownFactError, WrittenInPolicyError),
+            ),
         )
 
     async def state(self, visit: Visit, named: Named) -> Answer:

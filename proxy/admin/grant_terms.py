@@ -13,12 +13,15 @@ from policies.polar.program import Program
 from proxy.admin.identities import Why
 from proxy.admin.routes import Input
 from proxy.admin.wording import (
+    ACTOR_FORM,
     LAST_SECOND,
     MATCHING,
+    RESOURCE_FORM,
     actor_of,
     moment_of,
     resource_of,
     seconds_of,
+    spelt,
     written,
 )
 from storage.history import Life, Wanted
@@ -77,8 +80,8 @@ def _asked_for(text: str) -> object:
     return text if text == EVERYWHERE else resource_of(text)
 
 
-_Actor = Annotated[str, _checked(actor_of)]
-_Resource = Annotated[str, _checked(resource_of)]
+_Actor = Annotated[str, _checked(actor_of), spelt(ACTOR_FORM)]
+_Resource = Annotated[str, _checked(resource_of), spelt(RESOURCE_FORM)]
 _Role = Annotated[str, Field(min_length=1, max_length=128)]
 
 
@@ -126,7 +129,9 @@ class Wish(Input):
 
     actor: _Actor | None = None
     role: _Role | None = None
-    resource: Annotated[str, _checked(_asked_for)] | None = None
+    resource: (
+        Annotated[str, _checked(_asked_for), spelt(f"({EVERYWHERE}|{RESOURCE_FORM})")] | None
+    ) = None
     as_of: Annotated[str, _checked(point_of)] | None = None
     limit: int = Field(_PAGE, ge=1, le=_LARGEST_PAGE)
     after: int = Field(0, ge=0, lt=2**63)

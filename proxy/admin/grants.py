@@ -26,6 +26,7 @@ from proxy.admin.grant_terms import (
     words_of,
 )
 from proxy.admin.identities import MANAGE_GRANTS, Why, author_of
+from proxy.admin.outputs import EndedGrants, GrantsPage, MadeGrant
 from proxy.admin.routes import Route, Visit
 from proxy.listener.answers import Answer
 from storage.errors import FactVersionError
@@ -38,6 +39,14 @@ _ON_RESOURCE: Final = 3
 """Arguments at least of a grant that is on a resource."""
 
 _LONGEST_ID: Final = 18
+
+_EXAMPLE: Final = {
+    "actor": "client:ci",
+    "role": "caller",
+    "resource": "server:github",
+    "until": "8h",
+    "why": "on call tonight",
+}
 
 
 class Grants:
@@ -53,11 +62,51 @@ class Grants:
     def routes(self) -> tuple[Route[Any], ...]:
         path, action = "/api/v0/grants", MANAGE_GRANTS
         context = Context(self._program, self._now)
+        fails = (UnknownGrantError, WrittenInPolicyError)
         return (
-            Route("GET", path, action, Wish, self.listed),
-            Route("POST", path, action, Grant, self.grant, context),
-            Route("DELETE", path, action, Ended, self.end),
-            Route("DELETE", f"{path}/{{grant_id}}", action, Why, self.end_one),
+            Route(
+                "GET",
+                path,
+                action,
+                Wish,
+                self.listed,
+                summary="List grants, as they are or were",
+                gives=GrantsPage,
+            ),
+            Route(
+                "POST",
+                path,
+                action,
+                Grant,
+                self.grant,
+                context,
+                summary="Make a grant, or a lease",
+                example=_EXAMPLE,
+                status=201,
+                gives=MadeGrant,
+                also={200: MadeGrant},
+            ),
+            Route(
+                "DELETE",
+                path,
+                action,
+                Ended,
+                self.end,
+                summary="End a grant by its words, and its leases",
+                example={name: _EXAMPLE[name] for name in ("actor", "role", "resource")},
+                gives=EndedGrants,
+                fails=fails,
+            ),
+            Route(
+                "DELETE",
+                f"{path}/{{grant_id}}",
+                action,
+                Why,
+                self.end_one,
+                summary="End a grant by its id",
+                gives=EndedGrants,
+                fails=fails,
+            ),
         )
 
     async def listed(self, visit: Visit, wish: Wish) -> Answer:

@@ -14,13 +14,16 @@ from proxy.admin.amending import IDENTITY, Amendments, Draft, Stated, mentioning
 from proxy.admin.authority import Authority
 from proxy.admin.errors import ApiError, InvalidError, NameTakenError, WrittenInPolicyError
 from proxy.admin.issuing import Author
-from proxy.admin.revoking import Revoking
+from proxy.admin.opaque import TOKEN, AccessTokens, AccessTokenTakenError, Replacement
+from proxy.admin.revoking import Revoking, Which
 from proxy.admin.rights import Right
 from proxy.admin.routes import Input, Nothing, Visit
+from proxy.admin.tokens import ISSUE
 from proxy.admin.wording import Text
 from proxy.audit import principal_document
 from proxy.listener.answers import Answer
 from storage.identities import Identity, IdentityKnownError, IdentityLedger, IdentityType
+from storage.opaque import OpaqueTokenTakenError, OwnerUnknownError
 
 MANAGE_GRANTS: Final = "manage_grants"
 
@@ -79,6 +82,7 @@ class Keeping:
     amendments: Amendments
     authority: Authority
     revoking: Revoking
+    access: AccessTokens
 
 
 class Identities:
@@ -93,6 +97,7 @@ class Identities:
         self._amendments = keeping.amendments
         self._authority = keeping.authority
         self._revoking = keeping.revoking
+        self._access = keeping.access
 
     async def listed(self, visit: Visit, page: Page) -> Answer:
         del visit
@@ -152,16 +157,30 @@ class Identities:
         author, entity = author_of(visit), Entity(self._kind.type, name)
         draft = self._amendments.draft(add=self._added(entity, self._entries(terms)))
         await self._authorise(visit, draft)
+        given = await self._given(visit, entity, terms, author)
         after = {"name": name, "description": terms.description, **self._entries(terms)}
+        if given is not None:
+            after |= self._access.after(given)
         await self._record(author, "created", terms.why, after=after)
+        identity = await self._made(name, terms.description, author, given)
+        await self._amendments.carry_out(draft, author, terms.why)
+        return self.document(identity)
+
+    async def _made(
+        self, name: str, description: str, author: Author, given: Replacement | None
+    ) -> Identity:
+        token = None if given is None else given.new
         try:
             identity = await self._ledger.create(
-                self._kind.type, name, terms.description, author.name
+                self._kind.type, name, description, author.name, token
             )
         except IdentityKnownError:
             raise NameTakenError from None
-        await self._amendments.carry_out(draft, author, terms.why)
-        return self.document(identity)
+        except OpaqueTokenTakenError:
+            raise AccessTokenTakenError from None
+        if token is not None:
+            await self._access.known.catch_up()
+        return identity
 
     async def _update(self, visit: Visit, terms: Why, fields: Collection[str]) -> dict[str, Any]:
         identity, author = await self.found(visit), author_of(visit)
@@ -174,13 +193,32 @@ class Identities:
         description = identity.description
         if isinstance(terms, Terms) and "description" in fields:
             description = terms.description
-        if draft or description != identity.description:
+        given = await self._given(visit, entity, terms, author)
+        if draft or given is not None or description != identity.description:
             before = self._told(identity)
             after = before | entries | {"description": description}
+            if given is not None:
+                after |= self._access.after(given)
             await self._record(author, "updated", terms.why, before, after)
             await self._ledger.describe(identity.type, identity.name, description)
+            await self._carry_out(given)
             await self._amendments.carry_out(draft, author, terms.why)
         return self.document(await self.found(visit))
+
+    async def _given(
+        self, visit: Visit, entity: Entity, terms: Why, author: Author
+    ) -> Replacement | None:
+        """Return what *terms* say of the access token, which is for who may issue tokens (T08)."""
+        if TOKEN in terms.model_fields_set:
+            await self._authority.require(visit, ISSUE)
+        return self._access.wanted(entity, terms, author.name)
+
+    async def _carry_out(self, given: Replacement | None) -> None:
+        if given is not None:
+            try:
+                await self._access.carry_out(given)
+            except OwnerUnknownError:
+                raise self._kind.unknown() from None
 
     async def _suspend(self, visit: Visit, why: str) -> Answer:
         identity = await self.found(visit)
@@ -220,7 +258,8 @@ class Identities:
         await self._record(author, "deleted", why, before | {"facts": len(draft.remove)})
         # Tokens first: nobody is to use what is left while the rest goes.
         if self._kind.type != "Team":
-            await self._revoking.revoke_all(f"{self._kind.noun}:{entity.id}", author, why)
+            which = Which(subject=f"{self._kind.noun}:{entity.id}")
+            await self._revoking.revoke_all(which, author, why)
         await self._amendments.carry_out(draft, author, why)
         await self._ledger.forget(self._kind.type, entity.id)
         return Answer(204)
@@ -245,6 +284,7 @@ class Identities:
             "description": identity.description,
             "is_suspended": self._is_suspended(identity),
             **{right.name: right.entries(facts, entity) for right in self._kind.rights},
+            **self._access.told(entity),
         }
 
     def _entries(self, terms: Why) -> dict[str, list[str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
@@ -13,12 +12,15 @@ from pydantic import Field
 from policies.model import Entity, Fact
 from proxy.admin.errors import AlreadyInitialisedError, TooManyAttemptsError, WrongSecretError
 from proxy.admin.issuing import Author, Issuing, wanted_for
+from proxy.admin.keys import KeysUnusableError
+from proxy.admin.outputs import AdminToken
 from proxy.admin.routes import Access, Input, Route, Visit
 from proxy.admin.tokens import Terms
 from proxy.audit import Audit
 from proxy.identity.bootstrap import Bootstrap
 from proxy.identity.keyring import Plane
 from proxy.identity.principal import ActorType
+from proxy.identity.sealing import DamagedError, MasterKeyError
 from proxy.listener.answers import Answer
 from proxy.observer import Observer
 from proxy.standing import Standing
@@ -63,7 +65,24 @@ class Init:
         self._wrong: deque[float] = deque(maxlen=_MOST_WRONG)
 
     def routes(self) -> tuple[Route[Any], ...]:
-        return (Route("POST", "/init", Access.ANYBODY, Beginning, self.begin),)
+        return (
+            Route(
+                "POST",
+                "/init",
+                Access.ANYBODY,
+                Beginning,
+                self.begin,
+                summary="Get the first administrator's token for the bootstrap secret",
+                status=201,
+                gives=AdminToken,
+                fails=(
+                    AlreadyInitialisedError,
+                    KeysUnusableError,
+                    TooManyAttemptsError,
+                    WrongSecretError,
+                ),
+            ),
+        )
 
     async def begin(self, visit: Visit, beginning: Beginning) -> Answer:
         await self._spend(visit, beginning.secret)
@@ -91,13 +110,18 @@ class Init:
         await self._standing.change(Change((FIRST_ADMIN,), (), "bootstrap", _AUTHOR.name, why))
 
     async def _spend(self, visit: Visit, secret: str) -> None:
-        if not self._bootstrap.is_open:
-            raise AlreadyInitialisedError
+        # Before anything is read: a stranger's guesses must cost the database nothing.
         attempt = self._counted()
-        if await asyncio.to_thread(self._bootstrap.spend, secret):
+        if not await self._bootstrap.is_open():
+            raise AlreadyInitialisedError
+        try:
+            is_right = await self._bootstrap.spend(secret)
+        except (MasterKeyError, DamagedError) as error:
+            raise KeysUnusableError from error
+        if is_right:
             self._wrong.remove(attempt)
             return
-        if not self._bootstrap.is_open:
+        if not await self._bootstrap.is_open():
             # Somebody else spent it meanwhile.
             raise AlreadyInitialisedError
         # A stranger's mistake is counted and not recorded: he must not fill the disk.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, get_args
 from urllib.parse import parse_qsl
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from proxy.admin.errors import (
@@ -16,14 +16,17 @@ from proxy.admin.errors import (
     WrongMediaError,
 )
 from proxy.admin.routes import Nothing, Route, Taken
-from proxy.identity.compact import strict_object
 from proxy.listener.incoming import Incoming
+from proxy.wire.jsonrpc import object_of
+from proxy.wire.refusals import WireError
 
 _MOST_PARAMETERS: Final = 16
 _MOST_PROBLEMS: Final = 20
 _MOST_SHOWN: Final = 64
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 _MEDIA: Final = frozenset({"application/json", "application/json;charset=utf-8"})
+
+_TRUTHS: Final[dict[str, object]] = {"true": True, "1": True, "false": False, "0": False}
 
 _SENTENCES: Final = {
     "missing": "This is required.",
@@ -37,6 +40,8 @@ async def read(route: Route[Taken], incoming: Incoming) -> Taken:
     Raises `ApiError` with all that is wrong with it, and what reading a body raises.
     """
     body = await incoming.body()
+    if route.mixed:
+        return _checked(route, _mixed(route, incoming, body), is_text=False)
     if route.method in _WITH_BODY or (body and _takes_either(route)):
         if incoming.query:
             raise UnexpectedQueryError
@@ -44,6 +49,29 @@ async def read(route: Route[Taken], incoming: Incoming) -> Taken:
     if body:
         raise UnexpectedBodyError
     return _checked(route, _parameters(incoming.query), is_text=True)
+
+
+def _mixed(route: Route[Taken], incoming: Incoming, body: bytes) -> dict[str, Any]:
+    """Return what body and parameters say together, and neither what the other does."""
+    document, parameters = _document(incoming, body), _parameters(incoming.query)
+    twice = sorted(document.keys() & parameters.keys())
+    if twice:
+        problem = "Say this in the body or as a parameter, not in both."
+        raise InvalidError(problems=[{"field": name, "problem": problem} for name in twice])
+    fields = route.takes.model_fields
+    types = {name: fields[name].annotation for name in parameters if name in fields}
+    secret = [name for name, annotation in types.items() if _is_secret(annotation)]
+    if secret:
+        problem = "Say this in the body: addresses end in the logs of whatever is on the way."
+        raise InvalidError(problems=[{"field": name, "problem": problem} for name in secret])
+    return document | {
+        name: _TRUTHS.get(text, text) if types.get(name) is bool else text
+        for name, text in parameters.items()
+    }
+
+
+def _is_secret(annotation: object) -> bool:
+    return annotation is SecretStr or any(map(_is_secret, get_args(annotation)))
 
 
 def _takes_either(route: Route[Taken]) -> bool:
@@ -60,8 +88,8 @@ def _document(incoming: Incoming, body: bytes) -> dict[str, Any]:
     if any(name == "content-encoding" for name, _ in lines):
         raise WrongMediaError
     try:
-        return strict_object(body)
-    except ValueError:
+        return object_of(body, len(body))
+    except WireError:
         raise MalformedError from None
 
 

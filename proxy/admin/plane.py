@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import version
 from typing import Any, Final, Protocol
 
 from policies.pdp import DecisionPoint
@@ -22,6 +23,8 @@ from proxy.admin.identities import Keeping
 from proxy.admin.init import Init
 from proxy.admin.inputs import read
 from proxy.admin.issuing import Issuing
+from proxy.admin.opaque import AccessTokens
+from proxy.admin.openapi import OpenApi
 from proxy.admin.revoking import Revoking
 from proxy.admin.routes import Access, Route, Table, Visit
 from proxy.admin.teams import Teams
@@ -45,8 +48,8 @@ from storage.history import FactHistory
 from storage.identities import IdentityLedger
 from storage.tokens import TokenLedger
 
-METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
-"""What routes are asked with."""
+METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE"})
+"""What is answered here: the last three by saying what an address takes instead."""
 
 FAILED: Final = "failed"
 CANCELLED: Final = "cancelled"
@@ -65,8 +68,8 @@ class Resource(Protocol):
 class ControlPlane:
     """Serves administrators, scrapers and probes on the control listener.
 
-    `verifier` is the control plane's own, and knows no token of the data plane. `revoke` makes a
-    revocation effective in this process: plane, token id, when the token ends. `metrics` returns
+    `verifier` is the control plane's own, and knows no token of the data plane. `revoke` makes
+    revocations effective in this process: plane, token ids, when the tokens end. `metrics` returns
     the text for scrapers and its content type, and None stands for no metrics; `readiness` returns
     the reasons why this gateway should get no calls. `longest_life` is in seconds. `resources` are
     served beside those that are built here.
@@ -80,7 +83,7 @@ class ControlPlane:
     observer: Observer
     issuing: Issuing
     tokens: TokenLedger
-    revoke: Callable[[Plane, str, int], None]
+    revoke: Callable[[Plane, Collection[tuple[str, int]]], None]
     bootstrap: Bootstrap
     public_url: str
     admin_url: str
@@ -91,21 +94,27 @@ class ControlPlane:
     catalogues: Catalogues
     identities: IdentityLedger
     history: FactHistory
+    access: AccessTokens
     gateway_wide: bool = True
     resources: tuple[Resource, ...] = ()
 
     async def serve(self, incoming: Incoming) -> Answer:
         """Answer one request."""
-        return await _answered(self._serve(incoming))
+        answer = await _answered(self._serve(incoming))
+        if incoming.method == "HEAD":
+            return Answer(answer.status, b"", answer.headers)
+        return answer
 
     @cached_property
     def table(self) -> Table:
         """Every route there is."""
+        release = version("northgate")
         terms = Terms(
             self.public_url, self.admin_url, self.longest_life, gateway_wide=self.gateway_wide
         )
         resources: tuple[Resource, ...] = (
-            Health(self.metrics, self.readiness),
+            Health(self.metrics, self.readiness, release),
+            OpenApi(lambda: self.table.routes, self.admin_url, release),
             Init(
                 self.bootstrap,
                 self.issuing,
@@ -124,7 +133,7 @@ class ControlPlane:
 
     def _kept(self) -> tuple[Resource, ...]:
         amendments = Amendments(self.standing, self.audit)
-        keeping = Keeping(self.identities, amendments, self._authority, self._revoking)
+        keeping = Keeping(self.identities, amendments, self._authority, self._revoking, self.access)
         return (
             Clients(keeping, self.catalogues),
             Users(keeping),
@@ -135,7 +144,7 @@ class ControlPlane:
 
     @property
     def _revoking(self) -> Revoking:
-        return Revoking(self.issuing, self.revoke, self.clocks.now)
+        return Revoking(self.issuing, self.revoke, self.access)
 
     @cached_property
     def _authority(self) -> Authority:
@@ -148,6 +157,7 @@ class ControlPlane:
             self.observer,
             self.clocks,
             self.admin_url,
+            self.access.known,
         )
 
     async def _serve(self, incoming: Incoming) -> Answer:
@@ -155,7 +165,7 @@ class ControlPlane:
         visit = Visit(route.name, names, incoming.remote, self.clocks.monotonic())
         if route.access is Access.ANYBODY:
             return await _handled(route, visit, incoming)
-        visit.identity = self._authority.identify(incoming)
+        visit.identity = await self._authority.identify(incoming)
         action = None if isinstance(route.access, Access) else route.access
         await self._authority.admit(visit, action)
         if action is not None:

@@ -13,8 +13,8 @@ from policies.model import Entity, Fact
 from policies.polar.tables import EMPTY
 from policies.polar.values import fact as fact_of
 from proxy.admin.amending import IDENTITY, Amendments, Stated
-from proxy.admin.wording import Name, checked_name, glob_of, item_of
-from proxy.wire.names import SEPARATOR, check_server
+from proxy.admin.wording import Name, checked_name, glob_of, item_of, spelt
+from proxy.wire.names import MAX_ID, SEPARATOR, check_server
 
 ALLOW_LIST_ORIGIN: Final = "allow_list"
 CALLER: Final = "caller"
@@ -143,5 +143,6 @@ def _checked_entry(entry: str) -> str:
     return entry
 
 
-AllowList = Annotated[list[Annotated[str, AfterValidator(_checked_entry)]], Field(max_length=1000)]
+_Entry = Annotated[str, AfterValidator(_checked_entry), spelt(".+", longest=MAX_ID)]
+AllowList = Annotated[list[_Entry], Field(max_length=1000)]
 TeamNames = Annotated[list[Name], Field(max_length=100)]

@@ -15,8 +15,10 @@ from proxy.identity.principal import Principal
 from proxy.identity.refusal import Reason, RefusedError
 from proxy.listener.answers import Answer
 
+_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 _PLACE: Final = re.compile(r"\{([a-z_]+)\}")
-_SEGMENT: Final = "[A-Za-z0-9._-]{1,128}"
+SEGMENT: Final = "[A-Za-z0-9._-]{1,128}"
+"""What an open segment holds."""
 
 
 class Input(BaseModel):
@@ -29,6 +31,12 @@ class Input(BaseModel):
 
 class Nothing(Input):
     """The input of a route that takes none."""
+
+
+class Output(BaseModel):
+    """What a route gives: closed, so that nothing is given that is not described."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Access(Enum):
@@ -73,7 +81,8 @@ class Route(Generic[Taken]):
     `mixed` as both. Validators of `takes` are given `context`.
 
     What follows is for who reads about the interface: `summary` in a few words, the `status` of
-    what went well and what it `gives`, and how it `fails` besides what all routes of its kind do.
+    what went well, what it `gives` and as which `media` type, what it gives `also` with what other
+    statuses, how it `fails` besides what all routes of its kind do, and an `example` of its input.
     """
 
     method: str
@@ -87,11 +96,24 @@ class Route(Generic[Taken]):
     gives: type[BaseModel] | None = None
     fails: tuple[type[ApiError], ...] = ()
     mixed: bool = False
+    also: Mapping[int, type[BaseModel]] = field(default_factory=dict)
+    example: Mapping[str, Any] | None = None
+    media: str = "application/json"
 
     @property
     def name(self) -> str:
         """The route as records name it, whatever stands in its open segments."""
         return f"{self.method} {self.path}"
+
+    @property
+    def takes_body(self) -> bool:
+        """Tell whether input can come as a body."""
+        return self.method in _WITH_BODY or (self.method == "DELETE" and self.takes is not Nothing)
+
+    @property
+    def open_segments(self) -> list[str]:
+        """The names of the segments that are left open, in their order."""
+        return _PLACE.findall(self.path)
 
 
 class Table:
@@ -129,7 +151,7 @@ def _pattern(path: str) -> re.Pattern[str]:
     # Fixed text and names of open segments take turns.
     return re.compile(
         "".join(
-            f"(?P<{piece}>{_SEGMENT})" if is_open else re.escape(piece)
+            f"(?P<{piece}>{SEGMENT})" if is_open else re.escape(piece)
             for piece, is_open in zip(pieces, (False, True) * len(pieces), strict=False)
         )
     )

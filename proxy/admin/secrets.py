@@ -12,6 +12,13 @@ from pydantic import Field, field_validator
 
 from proxy.admin.errors import ApiError
 from proxy.admin.keys import author_of
+from proxy.admin.outputs import (
+    NewSecretDocument,
+    PublicKeyDocument,
+    PublicKeysDocument,
+    SecretDocument,
+    SecretsDocument,
+)
 from proxy.admin.routes import Input, Nothing, Route, Visit
 from proxy.admin.tokens import ISSUE
 from proxy.audit import Audit
@@ -35,7 +42,16 @@ YEAR_SECONDS: Final = 366 * 86_400
 """How long a secret lives, unless it is wanted for less."""
 
 _LEAST_SECONDS: Final = 60
+_CLIENT: Final = "/api/v0/clients/{name}"
 _MOST_KEY_ID: Final = 256
+# The public key of RFC 8037, appendix A.2.
+_EXAMPLE: Final = {
+    "jwk": {
+        "kty": "OKP",
+        "crv": "Ed25519",
+        "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+    }
+}
 _MEMBERS: Final = ("kty", "crv", "x", "y", "n", "e")
 
 
@@ -92,15 +108,77 @@ class Secrets:
     clock: Callable[[], float]
 
     def routes(self) -> tuple[Route[Any], ...]:
-        client = "/api/v0/clients/{name}"
-        a_secret, a_key = f"{client}/secrets/{{secret_id}}", f"{client}/keys/{{key_id}}"
+        return (*self._of_secrets(), *self._of_keys())
+
+    def _of_secrets(self) -> tuple[Route[Any], ...]:
+        path = f"{_CLIENT}/secrets"
         return (
-            Route("POST", f"{client}/secrets", ISSUE, NewSecret, self.add_secret),
-            Route("GET", f"{client}/secrets", ISSUE, Nothing, self.secrets),
-            Route("DELETE", a_secret, ISSUE, Nothing, self.remove_secret),
-            Route("POST", f"{client}/keys", ISSUE, NewKey, self.add_key),
-            Route("GET", f"{client}/keys", ISSUE, Nothing, self.keys),
-            Route("DELETE", a_key, ISSUE, Nothing, self.remove_key),
+            Route(
+                "POST",
+                path,
+                ISSUE,
+                NewSecret,
+                self.add_secret,
+                summary="Make a secret for a client",
+                status=201,
+                gives=NewSecretDocument,
+                fails=(TooManyError,),
+            ),
+            Route(
+                "GET",
+                path,
+                ISSUE,
+                Nothing,
+                self.secrets,
+                summary="List the secrets of a client",
+                gives=SecretsDocument,
+            ),
+            Route(
+                "DELETE",
+                f"{path}/{{secret_id}}",
+                ISSUE,
+                Nothing,
+                self.remove_secret,
+                summary="Remove a secret of a client",
+                gives=SecretDocument,
+                fails=(UnknownCredentialError,),
+            ),
+        )
+
+    def _of_keys(self) -> tuple[Route[Any], ...]:
+        path = f"{_CLIENT}/keys"
+        return (
+            Route(
+                "POST",
+                path,
+                ISSUE,
+                NewKey,
+                self.add_key,
+                summary="Add a public key of a client",
+                example=_EXAMPLE,
+                status=201,
+                gives=PublicKeyDocument,
+                fails=(KnownKeyError, TooManyError),
+            ),
+            Route(
+                "GET",
+                path,
+                ISSUE,
+                Nothing,
+                self.keys,
+                summary="List the public keys of a client",
+                gives=PublicKeysDocument,
+            ),
+            Route(
+                "DELETE",
+                f"{path}/{{key_id}}",
+                ISSUE,
+                Nothing,
+                self.remove_key,
+                summary="Remove a public key of a client",
+                gives=PublicKeyDocument,
+                fails=(UnknownCredentialError,),
+            ),
         )
 
     async def add_secret(self, visit: Visit, wanted: NewSecret) -> Answer:

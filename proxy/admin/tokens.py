@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import orjson
 from pydantic import Field, ValidationInfo, field_validator
 
 from policies.model import Entity
 from proxy.admin.authority import Authority
-from proxy.admin.errors import UnknownTokenError
+from proxy.admin.errors import InvalidError, UnknownTokenError
 from proxy.admin.issuing import Author, Issuing, issued_document, wanted_for
-from proxy.admin.revoking import Revoking
+from proxy.admin.outputs import NewToken, RevokedTokens, TokenDocument, TokensPage, WhoAmI
+from proxy.admin.revoking import Revoking, Which
 from proxy.admin.routes import Access, Input, Nothing, Route, Visit
+from proxy.admin.wording import Text, moment_of
 from proxy.audit import principal_document
 from proxy.identity.claims import SCOPE
 from proxy.identity.issue import SHORTEST_LIFE_SECONDS
@@ -98,10 +100,35 @@ class Wish(Input):
         return value
 
 
+_Subject = Annotated[str, Field(pattern=r"^(client|user):[\x21-\x39\x3b-\x7e]{1,128}$")]
+
+
+class TokenRevocation(Input):
+    """Which tokens to revoke: those that all of this is true of, and why."""
+
+    subject: _Subject | None = None
+    issued_before: Annotated[str, Field(max_length=64)] | None = None
+    plane: Literal["data", "control"] | None = None
+    why: Text = ""
+
+    @field_validator("issued_before")
+    @classmethod
+    def _is_time(cls, value: str | None) -> str | None:
+        if value is not None:
+            moment_of(value)
+        return value
+
+    def which(self, but: str) -> Which:
+        """Return what is meant, without the token *but*."""
+        before = None if self.issued_before is None else moment_of(self.issued_before)
+        plane = None if self.plane is None else Plane(self.plane)
+        return Which(self.subject, before, plane, but)
+
+
 class Page(Input):
     """Which tokens to list, the newest first."""
 
-    subject: str | None = Field(None, pattern=r"^(client|user):[\x21-\x39\x3b-\x7e]{1,128}$")
+    subject: _Subject | None = None
     limit: int = Field(_PAGE, ge=1, le=_LARGEST_PAGE)
     before: str | None = Field(None, min_length=1, max_length=128)
 
@@ -122,13 +149,75 @@ class Tokens:
         self._revoking = revoking
 
     def routes(self) -> tuple[Route[Any], ...]:
+        return (*self._of_holders(), *self._of_all())
+
+    def _of_holders(self) -> tuple[Route[Any], ...]:
         api, terms = "/api/v0", self._terms
         return (
-            Route("GET", f"{api}/whoami", Access.IDENTIFIED, Nothing, self.whoami),
-            Route("POST", f"{api}/clients/{{name}}/tokens", ISSUE, Wish, self.for_client, terms),
-            Route("POST", f"{api}/users/{{name}}/tokens", ISSUE, Wish, self.for_user, terms),
-            Route("GET", f"{api}/tokens", ISSUE, Page, self.listed),
-            Route("DELETE", f"{api}/tokens/{{token_id}}", ISSUE, Nothing, self.revoke),
+            Route(
+                "GET",
+                f"{api}/whoami",
+                Access.IDENTIFIED,
+                Nothing,
+                self.whoami,
+                summary="Show who the token is for",
+                gives=WhoAmI,
+            ),
+            Route(
+                "POST",
+                f"{api}/clients/{{name}}/tokens",
+                ISSUE,
+                Wish,
+                self.for_client,
+                terms,
+                summary="Issue a token to a client",
+                status=201,
+                gives=NewToken,
+            ),
+            Route(
+                "POST",
+                f"{api}/users/{{name}}/tokens",
+                ISSUE,
+                Wish,
+                self.for_user,
+                terms,
+                summary="Issue a token to a user",
+                status=201,
+                gives=NewToken,
+            ),
+        )
+
+    def _of_all(self) -> tuple[Route[Any], ...]:
+        path = "/api/v0/tokens"
+        return (
+            Route(
+                "GET",
+                path,
+                ISSUE,
+                Page,
+                self.listed,
+                summary="List tokens, the newest first",
+                gives=TokensPage,
+            ),
+            Route(
+                "POST",
+                f"{path}/revoke",
+                ISSUE,
+                TokenRevocation,
+                self.revoke_many,
+                summary="Revoke all tokens of a subject or from before a moment",
+                gives=RevokedTokens,
+            ),
+            Route(
+                "DELETE",
+                f"{path}/{{token_id}}",
+                ISSUE,
+                Nothing,
+                self.revoke,
+                summary="Revoke a token",
+                gives=TokenDocument,
+                fails=(UnknownTokenError,),
+            ),
         )
 
     async def whoami(self, visit: Visit, _nothing: Nothing) -> Answer:
@@ -165,8 +254,26 @@ class Tokens:
             token = await self._found(issued.jti)
         else:
             # It may have failed half-way: to refuse one token more is always safe.
-            self._revoking.revoked(plane, issued.jti, issued.expires_at)
+            self._revoking.refuse(issued)
         return Answer(200, orjson.dumps(_listed(token)))
+
+    async def revoke_many(self, visit: Visit, wish: TokenRevocation) -> Answer:
+        """Revoke tokens, but not the one that this is asked with."""
+        if wish.subject is None and wish.issued_before is None:
+            problem = "Name a subject or issued_before, so that not all is revoked by mistake."
+            raise InvalidError(problems=[{"field": "subject", "problem": problem}])
+        which = wish.which(visit.principal.token_id)
+        await self._require_over_all(visit, which)
+        count = await self._revoking.revoke_all(which, _author(visit.principal), wish.why)
+        return Answer(200, orjson.dumps({"revoked": count}))
+
+    async def _require_over_all(self, visit: Visit, which: Which) -> None:
+        plane = which.plane or Plane.CONTROL
+        if which.subject is not None:
+            await self._require_over(visit, plane, which.subject)
+        elif plane is Plane.CONTROL:
+            for action in _MANAGES.values():
+                await self._authority.require(visit, action)
 
     async def _found(self, token_id: str) -> TokenRecord:
         token = await self._issuing.ledger.find(token_id)

@@ -7,7 +7,12 @@ from typing import Annotated, Any, Final
 import orjson
 from pydantic import Field, ValidationInfo, field_validator
 
-from proxy.admin.errors import UnknownUserError
+from proxy.admin.errors import (
+    LastAdminError,
+    NameTakenError,
+    UnknownUserError,
+    WrittenInPolicyError,
+)
 from proxy.admin.identities import (
     Identities,
     Keeping,
@@ -17,6 +22,14 @@ from proxy.admin.identities import (
     Why,
     check_teams,
 )
+from proxy.admin.opaque import (
+    ACCESS_FAILS,
+    AccessTerms,
+    AccessTokenTakenError,
+    NewAccessTerms,
+    is_token_alone,
+)
+from proxy.admin.outputs import UserDocument, UsersPage
 from proxy.admin.rights import ROLES, TEAMS, TeamNames
 from proxy.admin.routes import Nothing, Route, Visit
 from proxy.admin.wording import Name
@@ -49,13 +62,15 @@ class Roles(Why):
     _are_known = field_validator("roles")(_known_roles)
 
 
-class UserTerms(Terms):
-    """What may be changed of a user. PUT states all of it anew, PATCH only what it names."""
-
+class _Given(Terms):
     teams: TeamNames = Field([])
 
 
-class NewUser(UserTerms):
+class UserTerms(AccessTerms, _Given):
+    """What a user may be given. PUT states it anew, PATCH and a lone token what they name."""
+
+
+class NewUser(NewAccessTerms, _Given):
     """Validated on `Standing`."""
 
     name: Name
@@ -73,18 +88,116 @@ class Users:
         self._standing = keeping.amendments.standing
 
     def routes(self) -> tuple[Route[Any], ...]:
-        path, action, ours = USER.path, USER.action, self._identities
-        one, standing = f"{path}/{{name}}", self._standing
+        return (*self._of_all(), *self._of_one(), *self._of_rights())
+
+    def _of_all(self) -> tuple[Route[Any], ...]:
+        path, action = USER.path, USER.action
         return (
-            Route("GET", path, action, Page, ours.listed),
-            Route("POST", path, action, NewUser, self.create, standing),
-            Route("GET", one, action, Nothing, ours.shown),
-            Route("PUT", one, action, UserTerms, self.replace),
-            Route("PATCH", one, action, UserTerms, self.change),
-            Route("DELETE", one, action, Why, self.delete),
-            Route("PUT", f"{one}/roles", action, Roles, self.set_roles, standing),
-            Route("POST", f"{one}/suspend", action, Why, ours.suspend),
-            Route("POST", f"{one}/resume", action, Why, ours.resume),
+            Route(
+                "GET",
+                path,
+                action,
+                Page,
+                self._identities.listed,
+                summary="List users",
+                gives=UsersPage,
+            ),
+            Route(
+                "POST",
+                path,
+                action,
+                NewUser,
+                self.create,
+                self._standing,
+                summary="Create a user",
+                example={"name": "ann", "description": "Ann of the security team"},
+                status=201,
+                gives=UserDocument,
+                fails=(NameTakenError, AccessTokenTakenError),
+            ),
+        )
+
+    def _of_one(self) -> tuple[Route[Any], ...]:
+        one, action = f"{USER.path}/{{name}}", USER.action
+        fails = (UnknownUserError, LastAdminError)
+        return (
+            Route(
+                "GET",
+                one,
+                action,
+                Nothing,
+                self._identities.shown,
+                summary="Show a user",
+                gives=UserDocument,
+                fails=(UnknownUserError,),
+            ),
+            Route(
+                "PUT",
+                one,
+                action,
+                UserTerms,
+                self.replace,
+                summary="Set all of a user but his roles",
+                gives=UserDocument,
+                fails=(*fails, *ACCESS_FAILS),
+            ),
+            Route(
+                "PATCH",
+                one,
+                action,
+                UserTerms,
+                self.change,
+                summary="Change what is named of a user",
+                gives=UserDocument,
+                fails=(*fails, *ACCESS_FAILS),
+            ),
+            Route(
+                "DELETE",
+                one,
+                action,
+                Why,
+                self.delete,
+                summary="Delete a user, his grants and his tokens",
+                status=204,
+                fails=fails,
+            ),
+        )
+
+    def _of_rights(self) -> tuple[Route[Any], ...]:
+        one, action = f"{USER.path}/{{name}}", USER.action
+        fails = (UnknownUserError, LastAdminError)
+        return (
+            Route(
+                "PUT",
+                f"{one}/roles",
+                action,
+                Roles,
+                self.set_roles,
+                self._standing,
+                summary="Set all roles of a user",
+                gives=UserDocument,
+                fails=fails,
+            ),
+            Route(
+                "POST",
+                f"{one}/suspend",
+                action,
+                Why,
+                self._identities.suspend,
+                summary="Suspend a user",
+                gives=UserDocument,
+                fails=fails,
+            ),
+            Route(
+                "POST",
+                f"{one}/resume",
+                action,
+                Why,
+                self._identities.resume,
+                summary="End the suspension of a user",
+                gives=UserDocument,
+                fails=(UnknownUserError, WrittenInPolicyError),
+            ),
         )
 
     async def create(self, visit: Visit, new: NewUser) -> Answer:
@@ -93,7 +206,8 @@ class Users:
 
     async def replace(self, visit: Visit, terms: UserTerms) -> Answer:
         await check_teams(self._ledger, terms.teams)
-        return Answer(200, orjson.dumps(await self._identities.update(visit, terms)))
+        fields = terms.model_fields_set if is_token_alone(terms) else None
+        return Answer(200, orjson.dumps(await self._identities.update(visit, terms, fields)))
 
     async def change(self, visit: Visit, terms: UserTerms) -> Answer:
         await check_teams(self._ledger, terms.teams)

@@ -7,7 +7,7 @@ from datetime import datetime
 from math import floor
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from policies.model import Entity
 from policies.naming import glob_form
@@ -31,9 +31,15 @@ _RESOURCES: Final = {
 _PREFIXES: Final = {type_: word for word, type_ in (_ACTORS | _RESOURCES).items()}
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _IDENTITY: Final = re.compile(r"[\x21-\x7e]{1,384}")
+_MOST_TEXT: Final = 512
 _LIFE: Final = re.compile(r"([1-9][0-9]{0,8})([smhd]?)")
 _SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _DOTS: Final = frozenset({".", ".."})
+
+
+ACTOR_FORM: Final = rf"({'|'.join(_ACTORS)}):{_IDENTITY.pattern}"
+RESOURCE_FORM: Final = rf"({'|'.join((*_RESOURCES, MATCHING))}):.+"
+"""What actors and resources look like; of the latter there is more to be said."""
 
 
 def checked_name(text: str) -> str:
@@ -52,8 +58,19 @@ def checked_text(text: str) -> str:
     return text
 
 
-Name = Annotated[str, AfterValidator(checked_name)]
-Text = Annotated[str, Field(max_length=512), AfterValidator(checked_text)]
+def spelt(pattern: str, *, longest: int | None = None) -> WithJsonSchema:
+    """Return how a text that a function checks is described to others."""
+    limit = {} if longest is None else {"maxLength": longest}
+    return WithJsonSchema({"type": "string", "pattern": f"^{pattern}$", **limit})
+
+
+Name = Annotated[str, AfterValidator(checked_name), spelt(rf"(?!\.\.?$){_NAME.pattern}")]
+Text = Annotated[
+    str,
+    Field(max_length=_MOST_TEXT),
+    AfterValidator(checked_text),
+    spelt(r"([^\p{C}\p{Z}]| )*", longest=_MOST_TEXT),
+]
 
 
 def actor_of(text: str) -> Entity:

@@ -51,8 +51,11 @@ def data_plane(
     tokens: TokenPlane,
     oauth: AuthorizationServer,
     key: Secret,
-) -> tuple[DataPlane, Outlets]:
-    """Return what serves agents, and its open streams. *key* seals what clients come back with."""
+) -> tuple[DataPlane, Pipeline, Outlets]:
+    """Return what serves agents, the way of their calls, and its open streams.
+
+    *key* seals what clients come back with.
+    """
     settings, state, enforcing = parts.settings, parts.state, parts.enforcing
     judge = Judge(enforcing.point, parts.catalogues.refresh_soon)
     recording = Recording(enforcing.audit, parts.telling.observer, CLOCKS.monotonic)
@@ -79,12 +82,16 @@ def data_plane(
         settings.support_contact,
     )
     endpoints = Endpoints(
-        settings.public_url, tokens.verifier, gateway_wide=settings.tokens.gateway_wide
+        settings.public_url,
+        tokens.verifier,
+        state.access.known,
+        gateway_wide=settings.tokens.gateway_wide,
     )
+    state.access.known.on_end = outlets.end
     nobody = _nobody(settings) if settings.mode == "development" else None
     observer = parts.telling.observer
     plane = DataPlane(pipeline, endpoints, tokens.jwks, observer, oauth=oauth, nobody=nobody)
-    return plane, outlets
+    return plane, pipeline, outlets
 
 
 def _exchange(

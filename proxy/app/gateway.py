@@ -25,20 +25,25 @@ from proxy.app.parts import (
     first_start,
     issuing_of,
     open_state,
-    servers_of,
     telling_of,
     token_planes,
 )
-from proxy.app.planes import control_plane, key_changes, listen
+from proxy.app.planes import control_plane, key_changes, listen, resources_of
+from proxy.app.registry import configured, registry_of
 from proxy.config import Settings
 from proxy.following import Following, Revoked
+from proxy.identity.keyring import Keyring, Plane
 from proxy.identity.planes import TokenPlane
 from proxy.identity.sealing import DamagedError, MasterKeyError, Secret
 from proxy.outlets import Outlets
 from proxy.policyfiles import Follower
+from proxy.registering import Registry
+from proxy.servers import Servers
 from proxy.standing import Standing
 from proxy.starting import NotStartableError, Ready, prepare
 from proxy.telemetry.events import Events
+from proxy.workers.fellows import shared
+from proxy.workers.worker import ALONE, Worker
 from storage.errors import StateError
 from storage.journal import JournalError
 from storage.versions import WHATS
@@ -52,8 +57,9 @@ _WATCHER: Final = {"type": "System", "id": "watcher"}
 class Gateway:
     """A gateway that answers.
 
-    `data` and `control` are the addresses that its listeners have. `secret` is the bootstrap
-    secret of a first start, to be shown once; None at any other.
+    `data` and `control` are the addresses that its listeners have, `tokens` those of each plane.
+    `secret` is the bootstrap secret of a first start, to be shown once; None at any other, and
+    where another process has it.
     """
 
     settings: Settings
@@ -61,76 +67,102 @@ class Gateway:
     control: tuple[str, int]
     standing: Standing
     issuing: Issuing
+    tokens: Mapping[Plane, TokenPlane]
     secret: Secret | None
 
 
 @asynccontextmanager
 async def running(
-    settings: Settings, environ: Mapping[str, str], events: Events, worker: int = 0
+    settings: Settings, environ: Mapping[str, str], events: Events, worker: Worker = ALONE
 ) -> AsyncIterator[Gateway]:
     """Run a gateway until the block ends; then calls at hand are given their time.
 
-    *worker* is its number among those that share one data directory. Raises `NotStartableError`
-    with every problem before anything listens.
+    *worker* is its place among those that share ports and data. Raises `NotStartableError` with
+    every problem before anything listens.
     """
     ready = await asyncio.to_thread(prepare, settings, environ)
     async with AsyncExitStack() as stack:
         try:
-            state = await open_state(stack, settings, ready, worker)
-            identity = token_planes(settings, ready)
+            state = await open_state(stack, settings, ready, worker.number)
+            identity = await token_planes(settings, ready, state)
             secret = await first_start(settings, state)
-            for tokens in identity:
-                revoked = await state.tokens.revoked(tokens.plane.value, CLOCKS.now())
-                tokens.refuse((one.jti, one.expires_at) for one in revoked)
         except (StateError, JournalError, MasterKeyError, DamagedError, OSError) as error:
             raise NotStartableError([_sentence(error)]) from error
-        telling = telling_of(stack, settings, state, events)
+        servers = Servers(settings.limits.call_seconds)
+        stack.callback(servers.close)
+        telling = telling_of(stack, settings, state, servers, events)
         enforcing = enforcing_of(settings, ready, state, telling)
-        servers = servers_of(stack, settings, ready)
+        configured(servers, settings, ready)
         catalogues = catalogues_of(stack, settings, state, telling)
+        registry = await registry_of(stack, settings, ready, state, telling, servers, catalogues)
         await catalogues.recall(servers)
         for server in servers.values():
             catalogues.refresh_soon(server)
         parts = Parts(settings, state, telling, enforcing, servers, catalogues)
         issuing = issuing_of(state, telling, enforcing, identity)
         oauth, handles = authorization_server(parts, issuing), ready.master.key_for("handles")
-        plane, outlets = data_plane(stack, parts, identity[0], oauth, handles)
-        await _follow_others(stack, parts, identity, outlets)
+        plane, pipeline, outlets = data_plane(stack, parts, identity[0], oauth, handles)
+        await _follow_others(stack, parts, registry, identity, outlets)
         ending = asyncio.Event()
-        changes = key_changes(stack, parts, identity, outlets)
-        control = control_plane(parts, identity, issuing, changes, outlets, ending)
+        changes = key_changes(stack, parts, identity)
+        metrics = telling.metrics
+        exposition = await stack.enter_async_context(
+            shared(worker, metrics.exposition, metrics.workers_left_out)
+        )
+        resources = resources_of(parts, registry, changes, pipeline)
+        control = control_plane(parts, identity, issuing, resources, outlets, ending, exposition)
         await _started(settings, ready, telling, enforcing)
-        listening = partial(listen, stack, settings, telling)
+        listening = partial(listen, stack, settings, telling, worker)
         admin_address = await listening(settings.admin, settings.admin_url, control.serve)
         data_address = await listening(settings.data, settings.public_url, plane.serve)
         _follow_policy(stack, settings, ready, state, telling, enforcing)
         # First of all at the end: whoever sends calls here is told to send them elsewhere.
         stack.callback(ending.set)
+        tokens = {one.plane: one for one in identity}
         yield Gateway(
-            settings, data_address, admin_address, state.standing, control.issuing, secret
+            settings, data_address, admin_address, state.standing, issuing, tokens, secret
         )
 
 
 async def _follow_others(
-    stack: AsyncExitStack, parts: Parts, identity: tuple[TokenPlane, ...], outlets: Outlets
+    stack: AsyncExitStack,
+    parts: Parts,
+    registry: Registry,
+    identity: tuple[TokenPlane, ...],
+    outlets: Outlets,
 ) -> None:
     """Keep in step with other processes on the same state, from its very beginning."""
     state = parts.state
     revoked = Revoked(state.tokens, identity, outlets, CLOCKS.now)
     following = Following(
         {
+            "secrets": partial(_reload, identity),
+            "servers": registry.catch_up,
             "facts": state.standing.catch_up,
             "tokens": revoked.catch_up,
+            "credentials": state.access.known.catch_up,
             "definitions": parts.catalogues.catch_up,
         },
         CLOCKS.monotonic,
+        parts.telling.reporting.fault("following other processes"),
     )
+    for tokens in identity:
+        tokens.on_change = partial(_end_streams, outlets)
     task = asyncio.get_running_loop().create_task(following.follow())
     stack.push_async_callback(partial(_ended, task))
     watch = await stack.enter_async_context(watching(state.database, following.changed))
     parts.telling.freshness.follow(lambda: watch.behind, lambda: following.behind)
     for what in WHATS:
         following.changed(what)  # it may have changed since it was read
+
+
+async def _reload(identity: tuple[TokenPlane, ...]) -> None:
+    # Where the keys of one plane cannot be opened, those of the other are followed all the same.
+    await asyncio.gather(*(tokens.reload() for tokens in identity))
+
+
+def _end_streams(outlets: Outlets, keyring: Keyring) -> None:
+    outlets.end_signed_by(keyring.revoked)
 
 
 async def _started(

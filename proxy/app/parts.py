@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
-from types import MappingProxyType
 from typing import Final
 
 from policies.embedded import EmbeddedPoint
 from policies.model import Entity, Fact
 from policies.pdp import DecisionPoint
 from proxy.admin.init import FIRST_ADMIN
-from proxy.admin.issuing import Issuing
+from proxy.admin.issuing import HOLDER, Issuing
+from proxy.admin.opaque import AccessTokens
 from proxy.audit import Audit, Redaction
 from proxy.catalogues import Catalogues, Pace, Reports
 from proxy.config import Settings
@@ -25,22 +26,22 @@ from proxy.freshness import Freshness, FreshPoint
 from proxy.identity.bootstrap import Bootstrap
 from proxy.identity.keyring import Plane
 from proxy.identity.marking import Marks, marking_key
+from proxy.identity.opaque import OpaqueTokens
 from proxy.identity.planes import TokenPlane
 from proxy.identity.sealing import Secret
 from proxy.limits import Admissions
 from proxy.listener.refusals import Refusal
 from proxy.pipeline import Clocks
 from proxy.reporting import Reporting
+from proxy.servers import Servers
 from proxy.standing import Standing
-from proxy.starting import Ready
+from proxy.starting import Ready, claim
 from proxy.telemetry.events import Events
 from proxy.telemetry.labels import Labels
 from proxy.telemetry.metrics import Metrics, Sources
 from proxy.telemetry.observing import Observing
 from proxy.telemetry.traces import Traces
 from proxy.upstream.conversation import converse
-from proxy.upstream.http import Pool
-from proxy.upstream.limits import Limits as PoolLimits
 from proxy.upstream.offers import Offers, take_offers
 from proxy.upstream.server import Server
 from storage.credentials import CredentialLedger
@@ -51,6 +52,8 @@ from storage.history import FactHistory
 from storage.identities import IdentityLedger
 from storage.journal import Journal
 from storage.journal import Limits as JournalLimits
+from storage.opaque import OpaqueLedger
+from storage.secrets import SecretLedger
 from storage.tasks import TaskLedger
 from storage.tokens import TokenLedger
 
@@ -66,6 +69,7 @@ class State:
     """What outlives the process, and what is known of it in memory."""
 
     database: Database
+    secrets: SecretLedger
     facts: FactLedger
     history: FactHistory
     identities: IdentityLedger
@@ -73,6 +77,7 @@ class State:
     tokens: TokenLedger
     credentials: CredentialLedger
     marks: Marks
+    access: AccessTokens
     standing: Standing
     tasks: TaskLedger
     journal: Journal
@@ -108,51 +113,69 @@ class Parts:
     state: State
     telling: Telling
     enforcing: Enforcing
-    servers: Mapping[str, Server]
+    servers: Servers
     catalogues: Catalogues
 
 
 async def open_state(stack: AsyncExitStack, settings: Settings, ready: Ready, worker: int) -> State:
     database = await open_database(settings.database.url.reveal().decode())
     stack.push_async_callback(database.close)
+    secrets = SecretLedger(database, CLOCKS.now)
+    await claim(secrets, settings.mode)
     limits = JournalLimits(
         total_bytes=settings.record.journal_bytes, deadline=settings.record.deadline_ms / 1000
     )
     journal = await Journal.open(ready.place.journal, node_name(), worker, limits=limits)
     await stack.enter_async_context(journal)
     facts = FactLedger(database, CLOCKS.now)
+    marks = Marks(await marking_key(secrets, ready.master))
     return State(
         database,
+        secrets,
         facts,
         FactHistory(database),
         IdentityLedger(database, CLOCKS.now),
         DefinitionLedger(database, CLOCKS.now),
         TokenLedger(database, CLOCKS.now),
         CredentialLedger(database, CLOCKS.now),
-        Marks(marking_key(ready.place.keyring("credentials"), ready.master)),
+        marks,
+        await _access(stack, settings, OpaqueLedger(database, CLOCKS.now), marks),
         await Standing.opened(ready.bundle, facts, settings.pdp.deadline_ms / 1000),
         TaskLedger(database, CLOCKS.now),
         journal,
-        Bootstrap(ready.place.bootstrap),
+        Bootstrap(secrets, ready.master),
     )
 
 
-def token_planes(settings: Settings, ready: Ready) -> tuple[TokenPlane, TokenPlane]:
+async def _access(
+    stack: AsyncExitStack, settings: Settings, ledger: OpaqueLedger, marks: Marks
+) -> AccessTokens:
+    addresses = {Plane.DATA: settings.public_url, Plane.CONTROL: settings.admin_url}
+    known = OpaqueTokens(ledger, marks, addresses, HOLDER, CLOCKS.now)
+    await known.catch_up()
+    stack.callback(known.close)
+    return AccessTokens(ledger, known, marks, CLOCKS.now, settings.tokens.gateway_wide)
+
+
+async def token_planes(
+    settings: Settings, ready: Ready, state: State
+) -> tuple[TokenPlane, TokenPlane]:
     """Return the tokens of the data and of the control plane, which share nothing."""
-    return tuple(  # type: ignore[return-value]
-        TokenPlane(
-            plane,
-            url,
-            ready.place.keyring(plane.value),
-            ready.master,
-            CLOCKS.now,
-            longest_life=settings.tokens.longest_life_seconds,
-        )
-        for plane, url in (
-            (Plane.DATA, settings.public_url),
-            (Plane.CONTROL, settings.admin_url),
-        )
+    opened = partial(
+        TokenPlane.opened,
+        secrets=state.secrets,
+        master=ready.master,
+        clock=CLOCKS.now,
+        longest_life=settings.tokens.longest_life_seconds,
     )
+    planes = (
+        await opened(Plane.DATA, settings.public_url),
+        await opened(Plane.CONTROL, settings.admin_url),
+    )
+    for tokens in planes:
+        revoked = await state.tokens.revoked(tokens.plane.value, CLOCKS.now())
+        tokens.refuse((one.jti, one.expires_at) for one in revoked)
+    return planes
 
 
 async def first_start(settings: Settings, state: State) -> Secret | None:
@@ -163,12 +186,14 @@ async def first_start(settings: Settings, state: State) -> Secret | None:
         await state.standing.change(
             Change((_DEVELOPMENT,), (), "development", "System:gateway", "development mode")
         )
-    if not is_first:
+    # Of several processes that start at once, one has the secret.
+    secret = await state.bootstrap.begin_first() if is_first else None
+    if secret is None:
         return None
     await state.standing.change(
         Change((FIRST_ADMIN,), (), "bootstrap", "System:gateway", "the first admin")
     )
-    return state.bootstrap.begin()
+    return secret
 
 
 def issuing_of(
@@ -178,8 +203,10 @@ def issuing_of(
     return Issuing(issuers, state.tokens, enforcing.audit, telling.events)
 
 
-def telling_of(stack: AsyncExitStack, settings: Settings, state: State, events: Events) -> Telling:
-    labels = Labels(frozenset(settings.upstreams), frozenset(map(str, Refusal)))
+def telling_of(
+    stack: AsyncExitStack, settings: Settings, state: State, servers: Servers, events: Events
+) -> Telling:
+    labels = Labels(servers, frozenset(map(str, Refusal)))
     ours, endpoint = version("northgate"), settings.telemetry.otlp_endpoint
     traces = Traces(labels, version=ours, otlp_endpoint=endpoint)
     stack.push_async_callback(asyncio.to_thread, traces.close)
@@ -212,20 +239,6 @@ def enforcing_of(settings: Settings, ready: Ready, state: State, telling: Tellin
             clock=CLOCKS.monotonic,
         ),
     )
-
-
-def servers_of(stack: AsyncExitStack, settings: Settings, ready: Ready) -> Mapping[str, Server]:
-    limits = PoolLimits(
-        connect=settings.limits.connect_seconds, stream_idle=settings.limits.stream_idle_seconds
-    )
-    servers = {}
-    for name, upstream in ready.upstreams.items():
-        pool = Pool(upstream, limits=limits)
-        stack.callback(pool.close)
-        bearer = settings.upstreams[name].auth.bearer
-        credential = () if bearer is None else ((b"Authorization", b"Bearer " + bearer.reveal()),)
-        servers[name] = Server(name, pool, credential)
-    return MappingProxyType(servers)
 
 
 def catalogues_of(

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import random
+from collections.abc import Collection
 from contextlib import AsyncExitStack
 from typing import Final
 
+from proxy.admin.invoking import Invoking
 from proxy.admin.issuing import Issuing
 from proxy.admin.keys import KeyChanges, Keys
-from proxy.admin.plane import METHODS, ControlPlane
+from proxy.admin.plane import METHODS, ControlPlane, Resource
 from proxy.admin.secrets import Secrets
 from proxy.app.data import keep_up
 from proxy.app.parts import CLOCKS, Parts, Telling
+from proxy.app.registry import server_resources
+from proxy.calling import Calling
 from proxy.config import Settings
 from proxy.config.tree import AdminListener, DataListener
 from proxy.identity.keyring import Plane
@@ -22,6 +27,10 @@ from proxy.listener.limits import Limits as ListenerLimits
 from proxy.listener.listener import Handler, Listener
 from proxy.listener.names import Names
 from proxy.outlets import Outlets
+from proxy.pipeline import Pipeline
+from proxy.registering import Registry
+from proxy.workers.fellows import Exposition
+from proxy.workers.worker import Worker
 
 _SPARE: Final = 256
 _SPARE_FOR_HEALTH: Final = 200
@@ -32,18 +41,18 @@ def control_plane(
     parts: Parts,
     identity: tuple[TokenPlane, TokenPlane],
     issuing: Issuing,
-    changes: KeyChanges,
+    resources: tuple[Resource, ...],
     outlets: Outlets,
     ending: asyncio.Event,
+    exposition: Exposition,
 ) -> ControlPlane:
     """Return what serves admins. A token that is revoked ends its *outlets* at once."""
     settings, state, telling = parts.settings, parts.state, parts.telling
-    enforcing = parts.enforcing
-    planes = {tokens.plane: tokens for tokens in identity}
+    enforcing, planes = parts.enforcing, {tokens.plane: tokens for tokens in identity}
 
-    def revoke(plane: Plane, token_id: str, expires_at: int) -> None:
-        planes[plane].refuse([(token_id, expires_at)])
-        outlets.end(token_id)
+    def revoke(plane: Plane, tokens: Collection[tuple[str, int]]) -> None:
+        planes[plane].refuse(tokens)
+        outlets.end(*(token_id for token_id, _ in tokens))
 
     def readiness() -> list[str]:
         health = state.journal.health
@@ -67,36 +76,39 @@ def control_plane(
         settings.admin_url,
         settings.tokens.longest_life_seconds,
         CLOCKS,
-        telling.metrics.exposition if settings.telemetry.metrics else None,
+        exposition if settings.telemetry.metrics else None,
         readiness,
         parts.catalogues,
         state.identities,
         state.history,
+        state.access,
         settings.tokens.gateway_wide,
-        (
-            Keys(changes),
-            Secrets(state.credentials, state.marks, enforcing.audit, CLOCKS.now),
-        ),
+        resources,
+    )
+
+
+def resources_of(
+    parts: Parts, registry: Registry, changes: KeyChanges, pipeline: Pipeline
+) -> tuple[Resource, ...]:
+    """Return what is administered beside what the control plane builds itself."""
+    state = parts.state
+    return (
+        Keys(changes),
+        Secrets(state.credentials, state.marks, parts.enforcing.audit, CLOCKS.now),
+        Invoking(Calling(pipeline, parts.settings.limits.call_seconds)),
+        *server_resources(parts, registry),
     )
 
 
 def key_changes(
-    stack: AsyncExitStack,
-    parts: Parts,
-    identity: tuple[TokenPlane, TokenPlane],
-    outlets: Outlets,
+    stack: AsyncExitStack, parts: Parts, identity: tuple[TokenPlane, TokenPlane]
 ) -> KeyChanges:
     """Return what changes keys, and follow the schedule until *stack* ends."""
-
-    def revoked(_plane: Plane, key_id: str) -> None:
-        signed = [one.principal for one in outlets if one.principal.key_id == key_id]
-        outlets.end(*(principal.token_id for principal in signed))
-
     planes = {tokens.plane: tokens for tokens in identity}
-    changes = KeyChanges(planes, parts.enforcing.audit, CLOCKS.now, revoked)
+    changes = KeyChanges(planes, parts.enforcing.audit, CLOCKS.now)
     schedule = Schedule(parts.settings.tokens.key_days * DAY_SECONDS)
     fault = parts.telling.reporting.fault("key schedule")
-    keep_up(stack, changes.follow(schedule, fault))
+    keep_up(stack, changes.follow(schedule, fault, random.random))
     return changes
 
 
@@ -104,6 +116,7 @@ async def listen(
     stack: AsyncExitStack,
     settings: Settings,
     telling: Telling,
+    worker: Worker,
     where: DataListener | AdminListener,
     url: str,
     handler: Handler,
@@ -127,6 +140,8 @@ async def listen(
         telling.reporting.fault(f"listener of {url}"),
         methods=DATA_METHODS if where is settings.data else METHODS,
     )
-    address = await listener.start(where.listen.host, where.listen.port)
+    address = await listener.start(
+        where.listen.host, where.listen.port, reuse_port=not worker.is_alone
+    )
     stack.push_async_callback(listener.stop, limits.shutdown_seconds)
     return address

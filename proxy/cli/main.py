@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from proxy.cli import streams
+from proxy.cli.backup import commands as backups
 from proxy.cli.control import commands as control
 from proxy.cli.control import familiar
+from proxy.cli.control import login_commands as own
+from proxy.cli.control import offer_commands as offers
+from proxy.cli.control import server_commands as servers
 from proxy.cli.control.access_commands import access
+from proxy.cli.control.export_commands import export, import_
+from proxy.cli.control.fact_commands import fact
 from proxy.cli.control.identity_commands import client, team, user
 from proxy.cli.policy import commands as policy
 from proxy.cli.record import commands as record
+from proxy.workers.worker import MOST_WORKERS
 
 app = typer.Typer(
     name="northgate",
@@ -32,12 +40,32 @@ app.add_typer(client, name="client")
 app.add_typer(user, name="user")
 app.add_typer(team, name="team")
 app.add_typer(access, name="access")
+app.add_typer(fact, name="fact")
+app.add_typer(servers.server, name="server")
 app.add_typer(control.key, name="key")
 app.add_typer(control.admin, name="admin")
 app.add_typer(familiar.create, name="create")
+app.add_typer(familiar.update, name="update")
 app.add_typer(familiar.list_, name="list")
+app.add_typer(offers.get, name="get")
 app.add_typer(familiar.delete, name="delete")
+app.add_typer(offers.enable, name="enable")
+app.add_typer(offers.disable, name="disable")
 app.command(name="init-server")(control.init_server)
+app.command()(backups.backup)
+app.command()(backups.restore)
+app.command()(own.login)
+app.command()(own.logout)
+app.command()(own.version)
+app.command()(servers.register)
+app.command()(servers.deregister)
+app.command()(offers.usage)
+app.command()(offers.invoke)
+app.command()(export)
+app.command(name="import")(import_)
+
+_READING_SETTINGS: Final = frozenset({"serve", "start", "admin", "backup", "restore"})
+_DOTENV: Final = Path(".env")
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001  the form of a callback
@@ -48,15 +76,33 @@ def _show_version(wanted: bool) -> None:  # noqa: FBT001  the form of a callback
         raise typer.Exit
 
 
+def _take_dotenv() -> None:
+    from proxy.config import SettingsError  # noqa: PLC0415  slow, and seldom wanted
+    from proxy.config.dotenv import read  # noqa: PLC0415
+
+    try:
+        os.environ.update(read(_DOTENV, os.environ))
+    except SettingsError as error:
+        typer.echo("The settings cannot be used:", err=True)
+        for problem in error.problems:
+            typer.echo(f"  {problem}", err=True)
+        raise typer.Exit(2) from None
+
+
 @app.callback()
 def northgate(
+    context: typer.Context,
     *,
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001  its callback does it
         bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Tell the version."),
+        typer.Option(
+            "--version", "-v", callback=_show_version, is_eager=True, help="Tell the version."
+        ),
     ] = False,
 ) -> None:
     """Guard MCP servers by policy."""
+    if context.invoked_subcommand in _READING_SETTINGS and _DOTENV.is_file():
+        _take_dotenv()
 
 
 @app.command()
@@ -68,15 +114,63 @@ def serve(
             "--config", metavar="FILE", help="The settings; northgate.toml, if it is here."
         ),
     ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(
+            "--workers",
+            metavar="N",
+            min=1,
+            max=MOST_WORKERS,
+            help="Processes that share the ports; about one for each core.",
+        ),
+    ] = 1,
 ) -> None:
     """Run the gateway until SIGTERM or Ctrl-C.
 
-    Settings come from FILE and from NORTHGATE_* variables. Exit code 0 when it was told to stop,
-    2 with every problem named if it cannot start.
+    Settings come from FILE and from NORTHGATE_* variables. With several workers, one that dies is
+    started again, and limits for each principal hold in each worker. Exit code 0 when it was told
+    to stop, 1 if a worker did not stop as it should, 2 with every problem named if it cannot start.
     """
+    # What a command needs is loaded with it.
+    if workers > 1:
+        from proxy.cli import supervising  # noqa: PLC0415
+
+        raise typer.Exit(supervising.run(config, workers))
+    from proxy.cli import serving  # noqa: PLC0415
+
+    raise typer.Exit(serving.run(config))
+
+
+@app.command()
+def start(
+    *,
+    port: Annotated[
+        int | None,
+        typer.Option("--port", min=1, max=65_535, help="Where agents connect, on 127.0.0.1."),
+    ] = None,
+    enterprise: Annotated[
+        bool, typer.Option("--enterprise", "--prod", help="In enterprise mode, as usual.")
+    ] = False,
+    sqlite_db_path: Annotated[
+        Path | None,
+        typer.Option("--sqlite-db-path", metavar="FILE", help="The SQLite database."),
+    ] = None,
+) -> None:
+    """Do what `northgate serve` does; these options go before files and variables."""
     from proxy.cli.serving import run  # noqa: PLC0415  what a command needs is loaded with it
 
-    raise typer.Exit(run(config))
+    said = {
+        ("PORT", "NORTHGATE_DATA__LISTEN"): None if port is None else f"127.0.0.1:{port}",
+        ("SERVER_MODE", "NORTHGATE_MODE"): "enterprise" if enterprise else None,
+        ("SQLITE_DB_PATH", "NORTHGATE_DATABASE__URL"): (
+            None if sqlite_db_path is None else f"sqlite:///{sqlite_db_path}"
+        ),
+    }
+    for (familiar_name, ours), value in said.items():
+        if value is not None:
+            os.environ.pop(familiar_name, None)
+            os.environ[ours] = value
+    raise typer.Exit(run(None))
 
 
 @app.command()

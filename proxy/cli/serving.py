@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import gc
 import os
 import shlex
@@ -11,7 +10,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from importlib.metadata import version
 from pathlib import Path
@@ -21,20 +20,22 @@ import typer
 import uvloop
 
 from proxy.app import Gateway, running
-from proxy.config import Settings, SettingsError, load
+from proxy.cli.settling import (
+    STOPPED,
+    cannot_listen,
+    cannot_start,
+    default_file,
+    settled,
+    warn,
+)
+from proxy.config import Settings
 from proxy.listener.listener import StartError
 from proxy.starting import NotStartableError
 from proxy.telemetry.capture import LibraryLog
 from proxy.telemetry.events import Events
-
-DEFAULT_FILE: Final = Path("northgate.toml")
+from proxy.workers.worker import ALONE, Worker
 
 NAME: Final = "northgate"
-
-_ADDRESS_ERRORS: Final = {errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES}
-
-STOPPED: Final = 0
-UNUSABLE: Final = 2
 
 
 During = Callable[[Gateway, asyncio.Event], Awaitable[int]]
@@ -43,32 +44,29 @@ During = Callable[[Gateway, asyncio.Event], Awaitable[int]]
 
 def run(config: Path | None) -> int:
     """Serve until SIGTERM or SIGINT, and return the exit code."""
-    try:
-        settings = load(config or _default_file(), os.environ)
-    except SettingsError as error:
-        return refused(error.problems, "The settings cannot be used:")
+    settings = settled(config or default_file())
+    if isinstance(settings, int):
+        return settings
     events = Events(settings.telemetry.log_level, sys.stderr)
     with LibraryLog(events):
-        return serve(settings, os.environ, events, _idle)
+        return serve(settings, os.environ, events, idle)
 
 
-def serve(settings: Settings, environ: Mapping[str, str], events: Events, during: During) -> int:
+def serve(
+    settings: Settings,
+    environ: Mapping[str, str],
+    events: Events,
+    during: During,
+    worker: Worker = ALONE,
+) -> int:
     """Run a gateway for as long as *during* takes, and return what that returns.
 
     A gateway that cannot start tells on stderr why, and the exit code is `UNUSABLE`.
     """
-    for warning in settings.warnings:
-        events.settings_warning(setting=warning.key, problem=str(warning))
+    if worker.is_alone:  # else the supervisor has done it
+        warn(settings, events)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(settings, environ, events, during))
-
-
-def refused(problems: Iterable[object], title: str) -> int:
-    """Tell *problems* on stderr and return the exit code for them."""
-    typer.echo(title, err=True)
-    for problem in problems:
-        typer.echo(f"  {problem}", err=True)
-    return UNUSABLE
+        return runner.run(_serve(settings, environ, events, during, worker))
 
 
 def first_steps(gateway: Gateway) -> str:
@@ -90,33 +88,8 @@ def program() -> str:
     return NAME if shutil.which(NAME) else shlex.quote(str(Path(sys.executable).parent / NAME))
 
 
-def _default_file() -> Path | None:
-    return DEFAULT_FILE if DEFAULT_FILE.exists() else None
-
-
-async def _serve(
-    settings: Settings, environ: Mapping[str, str], events: Events, during: During
-) -> int:
-    loop = asyncio.get_running_loop()
-    told = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.set)
-    async with AsyncExitStack() as stack:
-        try:
-            gateway = await stack.enter_async_context(running(settings, environ, events))
-        except NotStartableError as error:
-            return refused(error.problems, "The gateway cannot start:")
-        except (StartError, OSError) as error:
-            return refused([_sentence(error)], "The gateway cannot listen:")
-        _log_start(gateway, events)
-        code = await during(gateway, told)
-        events.stopping()
-        began = time.monotonic()
-    events.stopped(seconds=time.monotonic() - began)
-    return code
-
-
-async def _idle(gateway: Gateway, told: asyncio.Event) -> int:
+async def idle(gateway: Gateway, told: asyncio.Event) -> int:
+    """Let *gateway* serve until it is told to stop."""
     if steps := first_steps(gateway):
         typer.echo(f"\n{steps}")
     # What is built by now stays: looking through it again and again delays calls.
@@ -124,6 +97,32 @@ async def _idle(gateway: Gateway, told: asyncio.Event) -> int:
     gc.freeze()
     await told.wait()
     return STOPPED
+
+
+async def _serve(
+    settings: Settings,
+    environ: Mapping[str, str],
+    events: Events,
+    during: During,
+    worker: Worker,
+) -> int:
+    loop = asyncio.get_running_loop()
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    async with AsyncExitStack() as stack:
+        try:
+            gateway = await stack.enter_async_context(running(settings, environ, events, worker))
+        except NotStartableError as error:
+            return cannot_start(error)
+        except (StartError, OSError) as error:
+            return cannot_listen(error)
+        _log_start(gateway, events)
+        code = await during(gateway, told)
+        events.stopping()
+        began = time.monotonic()
+    events.stopped(seconds=time.monotonic() - began)
+    return code
 
 
 def _log_start(gateway: Gateway, events: Events) -> None:
@@ -139,10 +138,3 @@ def _log_start(gateway: Gateway, events: Events) -> None:
 def _url(address: tuple[str, int]) -> str:
     host, port = address
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _sentence(error: Exception) -> str:
-    if isinstance(error, OSError) and error.errno in _ADDRESS_ERRORS:
-        # The system's text tells the address.
-        return f"{error.strerror}. Set data.listen or admin.listen to another one."
-    return getattr(error, "public", "") or f"{type(error).__name__}: {error}"

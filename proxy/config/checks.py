@@ -13,6 +13,7 @@ from proxy.config.environment import folded
 from proxy.config.problems import Problem, dotted
 from proxy.config.shape import Leaf, leaves
 from proxy.config.values import is_loopback
+from proxy.upstream.presented import header_problem, names_problem
 
 
 @dataclass
@@ -76,8 +77,9 @@ def cautions(draft: Draft) -> Iterator[Problem]:
             yield draft.problem(listen, message)
     for name in draft.upstreams:
         url = draft.get("url", upstream=name)
-        if url and not _is_safe(url) and draft.is_given("auth.bearer", name):
-            message = "The token travels in the clear. Use https."
+        is_secret = draft.is_given("auth.bearer", name) or draft.is_given("headers", name)
+        if url and not _is_safe(url) and is_secret:
+            message = "What it is given travels in the clear. Use https."
             yield draft.problem("url", message, upstream=name)
 
 
@@ -140,8 +142,21 @@ def _child_variables(draft: Draft) -> Iterator[Problem]:
             yield Problem(dotted(path), message, where)
 
 
+def _headers(draft: Draft) -> Iterator[Problem]:
+    for name in draft.upstreams:
+        around = ("upstreams", name, "headers")
+        paths = [path for path in draft.places if path[:-1] == around]
+        for path in paths:
+            problem = header_problem(path[-1])
+            if problem is not None:
+                yield Problem(dotted(path), problem, draft.places[path])
+        together = names_problem(path[-1] for path in paths)
+        if together is not None:
+            yield draft.problem("headers", together, upstream=name)
+
+
 _VARIABLE: Final = re.compile(r"[^=\x00-\x1f\x7f]+")
-_WEB: Final = ("url", "auth.bearer")
+_WEB: Final = ("url", "auth.bearer", "headers")
 _PROCESS: Final = ("command", "args", "env")
 
 
@@ -167,4 +182,5 @@ _CHECKS: Final[tuple[Callable[[Draft], Iterator[Problem]], ...]] = (
     _periods,
     _look_alikes,
     _child_variables,
+    _headers,
 )

@@ -17,6 +17,7 @@ from proxy.config.values import (
     BrowserOrigin,
     Database,
     Endpoint,
+    Header,
     Host,
     ItemName,
     Listen,
@@ -208,9 +209,11 @@ class LimitSettings(Branch):
     shutdown_seconds: int = setting(
         "Seconds for running calls to end at shutdown.", 30, least=0, most=3600
     )
-    streams_per_principal: int = setting("Open streams of one principal.", 64, least=1, most=10_000)
+    streams_per_principal: int = setting(
+        "Open streams of one principal, in each worker.", 64, least=1, most=10_000
+    )
     calls_per_second: int = setting(
-        "Calls per second of one principal.", 50, least=1, most=1_000_000
+        "Calls per second of one principal, in each worker.", 50, least=1, most=1_000_000
     )
 
 
@@ -245,6 +248,11 @@ class Upstream(Branch):
     network: Literal["public", "private", "loopback"] = setting(
         "Where its address may be. What the URL names as an address, or localhost, is allowed.",
         "public",
+    )
+    description: Text | None = setting("What it is for, in a line.", None)
+    headers: Annotated[Mapping[str, Header], _FIXED, PlainSerializer(_hidden)] = setting(
+        "Headers sent with every request, for http and sse. An Authorization beats `auth.bearer`.",
+        {},
     )
     command: Text | None = setting("The program to start, for stdio.", None)
     args: tuple[Argument, ...] = setting("The program's arguments, for stdio.", ())

@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import PlainSerializer, PlainValidator
 
 from proxy.identity.sealing import Secret
+from proxy.upstream.presented import value_problem
 
 MOST_CHARACTERS: Final = 4096
 """Of any one value."""
@@ -181,6 +182,15 @@ def read_bearer(value: object) -> Secret:
     return secret
 
 
+def read_header(value: object) -> Secret:
+    """Return what can stand as the value of a header."""
+    secret = read_secret(value)
+    problem = value_problem(_decoded(secret))
+    if problem is not None:
+        raise ValueError(problem)
+    return secret
+
+
 def read_environment_value(value: object) -> Secret:
     """Return what a child process finds in a variable."""
     secret = read_secret(value)
@@ -242,5 +252,6 @@ Place = Annotated[
     Path, PlainValidator(read_path), PlainSerializer(str, return_type=str), Kind("a path")
 ]
 Bearer = Annotated[Secret, PlainValidator(read_bearer), _HIDDEN, Kind("a secret")]
+Header = Annotated[Secret, PlainValidator(read_header), _HIDDEN, Kind("a secret")]
 Variable = Annotated[Secret, PlainValidator(read_environment_value), _HIDDEN, Kind("a secret")]
 Database = Annotated[Secret, PlainValidator(read_database), _HIDDEN, Kind("a URL, kept secret")]

@@ -3,69 +3,87 @@
 from __future__ import annotations
 
 import hmac
-import os
-import secrets
+import secrets as random
 from hashlib import sha256
-from pathlib import Path
 from typing import Final
 
-from proxy.identity.sealing import Secret, locked, private_text, write_private
+from proxy.identity.sealing import MasterKey, Secret
+from storage.secrets import SecretLedger
 
+BOOTSTRAP: Final = "bootstrap"
+"""The name by which the secret is kept."""
+
+SPENT: Final = "spent"
+"""What is kept once nothing waits any more: there is one first start, however many secrets."""
+
+_PURPOSE: Final = "bootstrap"
+_ABOUT: Final = b"northgate/bootstrap"
 _SECRET_BYTES: Final = 32
 
 
 class Bootstrap:
-    """A file at *path*, for its owner alone, that holds a digest of the secret and not the secret.
+    """The secret among those that all processes share: its digest, sealed under *master*.
 
-    Whoever can write in the directory can begin another: that is how an administrator who lost his
-    token comes back, and why it works on the machine itself only.
+    So nobody begins another without the master key: that is how an administrator who lost his token
+    comes back, and why it works on the machine itself only.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, secrets: SecretLedger, master: MasterKey) -> None:
+        self._secrets = secrets
+        self._master = master
 
-    @property
-    def is_open(self) -> bool:
-        """Whether a secret waits to be spent."""
-        return self._path.exists()
+    async def is_open(self) -> bool:
+        """Tell whether a secret waits to be spent. Raises `StateError`."""
+        return await self._secrets.read(BOOTSTRAP) not in {None, SPENT}
 
-    def begin(self) -> Secret:
+    async def begin_first(self) -> Secret | None:
+        """Return the very first secret, to be shown once; None if there was one before.
+
+        Of several processes one has it. Raises `StateError`.
+        """
+        text, sealed = self._made()
+        is_first = await self._secrets.replace(BOOTSTRAP, None, sealed)
+        return Secret(text.encode()) if is_first else None
+
+    async def begin(self) -> Secret:
         """Return a new secret, to be shown once; one that waited is no good any more.
 
-        Raises `OSError` if it cannot be kept.
+        Raises `StateError` if it cannot be kept.
         """
-        text = secrets.token_urlsafe(_SECRET_BYTES)
-        with locked(self._path):
-            write_private(self._path, f"{_digest(text)}\n")
+        text, sealed = self._made()
+        while not await self._secrets.replace(
+            BOOTSTRAP, await self._secrets.read(BOOTSTRAP), sealed
+        ):
+            pass  # spent meanwhile, or begun by another
         return Secret(text.encode())
 
-    def spend(self, text: str) -> bool:
+    async def spend(self, text: str) -> bool:
         """Tell whether *text* is the secret; it is good once, whoever else tries meanwhile.
 
-        Raises `OSError` if the file cannot be used, and `MasterKeyError` if others may read it.
+        Raises `MasterKeyError` if it was sealed under another master key, `DamagedError` if it was
+        changed, and `StateError`.
         """
-        if not self.is_open:
+        kept = await self._secrets.read(BOOTSTRAP)
+        if kept is None or kept == SPENT:
             return False
-        # Without it, a secret begun between reading and removing would be removed unspent.
-        with locked(self._path):
-            try:
-                kept = private_text(self._path).strip()
-            except FileNotFoundError:
-                return False
-            if not hmac.compare_digest(kept.encode(), _digest(text).encode()):
-                return False
-            self._path.unlink()
-            self._sync()
-        return True
+        if not hmac.compare_digest(open_digest(kept, self._master).reveal(), _digest(text)):
+            return False
+        return await self._secrets.replace(BOOTSTRAP, kept, SPENT)
 
-    def _sync(self) -> None:
-        """Make the removal durable, or a loss of power would bring the secret back."""
-        directory = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+    def _made(self) -> tuple[str, str]:
+        text = random.token_urlsafe(_SECRET_BYTES)
+        return text, seal_digest(Secret(_digest(text)), self._master)
 
 
-def _digest(text: str) -> str:
-    return sha256(text.encode()).hexdigest()
+def open_digest(sealed: str, master: MasterKey) -> Secret:
+    """Return the digest that is kept as *sealed*. Raises `MasterKeyError` and `DamagedError`."""
+    return master.open(_PURPOSE, sealed, _ABOUT)
+
+
+def seal_digest(digest: Secret, master: MasterKey) -> str:
+    return master.seal(_PURPOSE, digest, _ABOUT)
+
+
+def _digest(text: str) -> bytes:
+    # A surrogate that came by an odd way must be a wrong secret, and nothing worse.
+    return sha256(text.encode("utf-8", "surrogatepass")).digest()

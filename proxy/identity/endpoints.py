@@ -6,6 +6,8 @@ from functools import lru_cache
 from typing import Any, Final
 
 from proxy.identity.bearer import bearer
+from proxy.identity.keyring import Plane
+from proxy.identity.opaque import OpaqueTokens
 from proxy.identity.principal import Principal
 from proxy.identity.refusal import RefusedError
 from proxy.identity.resource import ProtectedResource
@@ -22,16 +24,28 @@ class Endpoints:
     which servers exist, so that a stranger learns nothing of it.
     """
 
-    def __init__(self, public_url: str, verifier: Verifier, *, gateway_wide: bool) -> None:
+    def __init__(
+        self, public_url: str, verifier: Verifier, opaque: OpaqueTokens, *, gateway_wide: bool
+    ) -> None:
         self._public_url = public_url
         self._verifier = verifier
+        self._opaque = opaque
         self._gateway_wide = gateway_wide
         self._resource = lru_cache(maxsize=_REMEMBERED)(self._made)
 
     def identify(self, incoming: Incoming, path: str) -> Principal:
-        """Return who calls the endpoint *path*. Raises `RefusedError`."""
+        """Return who calls the endpoint *path*.
+
+        Raises `RefusedError`, and `KeyUnknownError` where `look_again` may help.
+        """
         token = bearer(incoming.headers, incoming.query)
-        return self._verifier.verify(token, self._resource(path)[1])
+        audiences = self._resource(path)[1]
+        known = self._opaque.known(token, Plane.DATA, audiences)
+        return known or self._verifier.verify(token, audiences)
+
+    async def look_again(self) -> None:
+        """Look for keys that another process made."""
+        await self._verifier.look_again()
 
     def challenge(self, path: str, refused: RefusedError) -> str:
         """Return the `WWW-Authenticate` for a caller who was not identified at *path*."""

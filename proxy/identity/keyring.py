@@ -90,6 +90,11 @@ class Keyring:
         """Return the newest key in *state*."""
         return next((key for key in reversed(self.keys) if key.state is state), None)
 
+    @property
+    def revoked(self) -> frozenset[str]:
+        """The ids of the keys that are trusted no more, and of which tokens may be about."""
+        return frozenset(key.key_id for key in self.keys if key.state is KeyState.REVOKED)
+
     def prepare(self, made: SigningKey, master: MasterKey, now: int) -> Keyring:
         """Publish *made*, to become active later. Raises `KeyringError` if one is prepared."""
         if self.in_state(KeyState.PREPARED) is not None:

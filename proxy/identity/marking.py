@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hmac
-import secrets
-from pathlib import Path
+import secrets as random
 from typing import Final
 
 from proxy.identity.compact import canonical_text
-from proxy.identity.sealing import MasterKey, Secret, locked, private_text, write_private
+from proxy.identity.sealing import MasterKey, Secret
+from storage.secrets import SecretLedger
+
+MARKING: Final = "marking"
+"""The name by which the key is kept."""
 
 _PURPOSE_MARK: Final = "marking"
 _PURPOSE_SEAL: Final = "marking-key"
@@ -27,7 +30,7 @@ class Marks:
         self._key = key
 
     def new_secret(self) -> Secret:
-        return Secret(canonical_text(secrets.token_bytes(_SECRET_BYTES)).encode())
+        return Secret(canonical_text(random.token_bytes(_SECRET_BYTES)).encode())
 
     def mark(self, secret: str) -> str:
         """Return an HMAC-SHA256 of *secret*, in hexadecimal digits."""
@@ -36,25 +39,25 @@ class Marks:
         return hmac.digest(self._key.reveal(), text, "sha256").hex()
 
 
-def marking_key(path: Path, master: MasterKey) -> Secret:
-    """Return the key that *path* holds under *master*, or begin one there.
+async def marking_key(secrets: SecretLedger, master: MasterKey) -> Secret:
+    """Return the key that is kept under *master*, or begin one.
 
-    Raises `MasterKeyError` for another master key or a file that others may read, `DamagedError`
-    for one that was changed, and `OSError`.
+    Raises `MasterKeyError` for another master key, `DamagedError` for a key that was changed, and
+    `StateError`.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with locked(path):
-        if not path.exists():
-            # Not a random one: gateways that share a master key and a database mark alike.
-            write_marking_key(path, master.key_for(_PURPOSE_MARK), master)
-        return read_marking_key(path, master)
+    kept = await secrets.read(MARKING)
+    while kept is None:
+        # Not a random one: gateways that share a master key and a database mark alike.
+        begun = seal_marking_key(master.key_for(_PURPOSE_MARK), master)
+        await secrets.replace(MARKING, None, begun)
+        kept = await secrets.read(MARKING)
+    return open_marking_key(kept, master)
 
 
-def read_marking_key(path: Path, master: MasterKey) -> Secret:
-    """Return the key that *path* holds. Raises as `marking_key` does."""
-    return master.open(_PURPOSE_SEAL, private_text(path).strip(), _ABOUT)
+def open_marking_key(sealed: str, master: MasterKey) -> Secret:
+    """Return the key that is kept as *sealed*. Raises `MasterKeyError` and `DamagedError`."""
+    return master.open(_PURPOSE_SEAL, sealed, _ABOUT)
 
 
-def write_marking_key(path: Path, key: Secret, master: MasterKey) -> None:
-    """Keep *key* in *path* under *master*. Raises `OSError`."""
-    write_private(path, master.seal(_PURPOSE_SEAL, key, _ABOUT) + "\n")
+def seal_marking_key(key: Secret, master: MasterKey) -> str:
+    return master.seal(_PURPOSE_SEAL, key, _ABOUT)

@@ -4,50 +4,72 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
 
 from proxy.identity.claims import Expectations
 from proxy.identity.issue import Issuer
-from proxy.identity.keyfile import FileKeyring, Plan
+from proxy.identity.keptring import KeptKeyring, Plan
 from proxy.identity.keyring import Keyring, Plane
-from proxy.identity.keys import Algorithm, SigningKey
+from proxy.identity.keys import Algorithm
+from proxy.identity.lookout import Lookout
 from proxy.identity.revocations import Revocations
 from proxy.identity.sealing import DamagedError, MasterKey, MasterKeyError
 from proxy.identity.verify import Verifier
+from storage.errors import StateError
+from storage.secrets import SecretLedger
 
 
 class TokenPlane:
     """The tokens of one plane, signed and verified under the name *issuer*.
 
-    *clock* tells the seconds since the epoch, *longest_life* is in seconds. Raises what opening a
-    keyring raises.
+    *clock* tells the seconds since the epoch, *longest_life* is in seconds.
     """
 
     def __init__(
         self,
         plane: Plane,
         issuer: str,
-        path: Path,
-        master: MasterKey,
+        keys: KeptKeyring,
         clock: Callable[[], float],
         *,
         longest_life: int,
     ) -> None:
+        """Use `opened` instead."""
         self.plane = plane
+        self.on_change: Callable[[Keyring], None] = lambda _: None
+        """Called with the keys after each change of them, whoever made it."""
         self._clock = clock
-        self._keys = FileKeyring(path, plane, master, clock, longest_life=longest_life)
+        self._keys = keys
         self._revocations = Revocations()
-        self.issuer = Issuer(issuer, self._signing_key, clock, longest_life=longest_life)
+        self.issuer = Issuer(issuer, keys.signing_key, clock, longest_life=longest_life)
+        lookout = Lookout(self._seek)
         self.verifier = Verifier(
-            Expectations(issuer, longest_life), clock, look_again=self._look_again
+            Expectations(issuer, longest_life), clock, look_again=lookout.look_again
         )
         self._trust()
 
+    @classmethod
+    async def opened(
+        cls,
+        plane: Plane,
+        issuer: str,
+        secrets: SecretLedger,
+        master: MasterKey,
+        clock: Callable[[], float],
+        *,
+        longest_life: int,
+    ) -> TokenPlane:
+        """Return the tokens of *plane* under the keys among *secrets*; the first keys are made.
+
+        Raises what opening a keyring raises.
+        """
+        keys = await KeptKeyring.opened(secrets, plane, master, clock, longest_life=longest_life)
+        return cls(plane, issuer, keys, clock, longest_life=longest_life)
+
     @property
     def keyring(self) -> Keyring:
-        """The keys as they are now, whichever process of this machine changed them last."""
-        self._look_again()
+        """The keys as they are known here."""
         return self._keys.keyring
 
     def refuse(self, revoked: Iterable[tuple[str, int]]) -> None:
@@ -62,57 +84,46 @@ class TokenPlane:
         """Return the public keys to verify by (RFC 7517)."""
         return dict(self.keyring.jwks(self._clock()))
 
-    def reload(self) -> bool:
-        """Sign and verify by what is in the file now; tell whether that is anything new.
+    async def reload(self) -> None:
+        """Sign and verify by what is kept now, whichever process changed it.
 
         Raises as opening a keyring does; then nothing changes.
         """
-        changed = self._keys.reload()
-        if changed:
-            self._trust()
-        return changed
+        if await self._keys.reload():
+            self._changed()
 
     async def plan_preparation(self) -> Plan:
         """Plan to publish a new key. Raises `KeyringError` if one waits already."""
-        self._look_again()
         return await asyncio.to_thread(self._keys.plan_preparation)
 
     async def plan_rotation(self, algorithm: Algorithm | None) -> Plan:
         """Plan to sign with the prepared key, or with a new one if none of *algorithm* waits."""
-        self._look_again()
         return await asyncio.to_thread(self._keys.plan_rotation, algorithm)
 
-    def plan_revocation(self, key_id: str) -> Plan:
+    async def plan_revocation(self, key_id: str) -> Plan:
         """Plan to trust *key_id* no more. Raises `KeyringError` for a key that is not here."""
-        self._look_again()
-        return self._keys.plan_revocation(key_id)
+        return await asyncio.to_thread(self._keys.plan_revocation, key_id)
 
     async def carry_out(self, plan: Plan) -> None:
         """Make the change; it is in effect here when this returns.
 
-        Raises `KeyringChangedError` if another process was quicker, else as opening does.
+        Raises `KeyringChangedError` if another process was quicker, and `StateError`.
         """
-        # What is in the file is what counts, even if whoever wanted it has left meanwhile.
+        # What is kept is what counts, even if whoever wanted it has left meanwhile.
         await asyncio.shield(asyncio.ensure_future(self._carried_out(plan)))
 
     async def _carried_out(self, plan: Plan) -> None:
-        await asyncio.to_thread(self._keys.write, plan)
-        # Read and not taken from the plan: another process may have followed at once.
-        self.reload()
+        await self._keys.write(plan)
+        self._changed()
+
+    def _changed(self) -> None:
+        self._trust()
+        self.on_change(self.keyring)
 
     def _trust(self) -> None:
-        self.verifier.trust(self._keys.keyring.trusted(self._clock()))
+        self.verifier.trust(self.keyring.trusted(self._clock()), self.keyring.revoked)
 
-    def _signing_key(self) -> SigningKey:
-        self._look_again()
-        return self._keys.signing_key()
-
-    def _look_again(self) -> bool:
-        """Follow another process of this machine; tell whether there is anything new.
-
-        A file that cannot be read changes nothing: what is known goes on serving.
-        """
-        try:
-            return self._keys.is_behind and self.reload()
-        except (OSError, DamagedError, MasterKeyError):
-            return False
+    async def _seek(self) -> None:
+        """Look for a key that is not known here; where none can be read there is none."""
+        with suppress(StateError, DamagedError, MasterKeyError):
+            await self.reload()

@@ -111,3 +111,10 @@ class RefusedError(Exception):
             "This needs a valid access token in the Authorization header. "
             "Get a new one, or ask your administrator for it."
         )
+
+
+class KeyUnknownError(RefusedError):
+    """The token names a key that is not known here: not yet, or not any more, or it never was."""
+
+    def __init__(self) -> None:
+        super().__init__(Reason.KEY_UNKNOWN)

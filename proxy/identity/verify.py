@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -15,7 +15,7 @@ from proxy.identity.claims import Expectations, read_claims
 from proxy.identity.compact import LONGEST_TOKEN, read_header, strict_object
 from proxy.identity.keys import Algorithm, TrustedKey
 from proxy.identity.principal import Principal
-from proxy.identity.refusal import Reason, RefusedError
+from proxy.identity.refusal import KeyUnknownError, Reason, RefusedError
 from proxy.identity.revocations import Revocations
 
 REMEMBERED_SECONDS = 60
@@ -39,8 +39,8 @@ class Verifier:
     *clock* tells the seconds since the epoch. Tokens that were verified are remembered for at most
     60 s, under the SHA-256 of the whole token, until keys or revocations change. For one thread.
 
-    *look_again* is asked about a key that is not known: whether `trust` was called meanwhile with
-    more of them. Strangers choose when, so it must cost nothing where there is nothing new.
+    *look_again* looks for keys that another process made, and calls `trust` if there are any.
+    Strangers choose when, so many who ask together must cost no more than one.
     """
 
     def __init__(
@@ -49,13 +49,14 @@ class Verifier:
         clock: Callable[[], float],
         *,
         remembered: int = REMEMBERED_TOKENS,
-        look_again: Callable[[], bool] | None = None,
+        look_again: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._expected = expected
         self._clock = clock
         self._look_again = look_again
         self._capacity = remembered
         self._keys: dict[str, TrustedKey] = {}
+        self._revoked: frozenset[str] = frozenset()
         self._revocations = Revocations()
         self._known: OrderedDict[bytes, _Remembered] = OrderedDict()
 
@@ -63,9 +64,10 @@ class Verifier:
         """Return how many tokens are remembered."""
         return len(self._known)
 
-    def trust(self, keys: Iterable[TrustedKey]) -> None:
-        """Verify by *keys* alone from now on."""
+    def trust(self, keys: Iterable[TrustedKey], revoked: Iterable[str] = ()) -> None:
+        """Verify by *keys* alone from now on. Nobody need look for those that were *revoked*."""
         self._keys = {key.key_id: key for key in keys}
+        self._revoked = frozenset(revoked)
         self._known.clear()
 
     def refuse(self, revocations: Revocations) -> None:
@@ -73,11 +75,20 @@ class Verifier:
         self._revocations = revocations
         self._known.clear()
 
+    async def look_again(self) -> None:
+        """Return when every key is known that was there when this was called.
+
+        Then verify once more what raised `KeyUnknownError`.
+        """
+        if self._look_again is not None:
+            await self._look_again()
+
     def verify(self, token: str, audiences: Collection[str]) -> Principal:
         """Return who presents *token* at a place that answers to *audiences*.
 
         Give a set: one lookup is what a token costs that was verified before. Raises
-        `RefusedError` for every token that is not genuine, in time, unrevoked and for this place.
+        `RefusedError` for every token that is not genuine, in time, unrevoked and for this place;
+        `KeyUnknownError` among them.
         """
         principal = self._principal(token)
         if principal.audience not in audiences:
@@ -118,10 +129,10 @@ class Verifier:
     def _key(self, token: str, now: float) -> TrustedKey:
         header = read_header(token)
         key = self._keys.get(header.key_id)
-        if key is None and self._look_again is not None and self._look_again():
-            key = self._keys.get(header.key_id)
+        if header.key_id in self._revoked:
+            raise RefusedError(Reason.KEY_ENDED)
         if key is None:
-            raise RefusedError(Reason.KEY_UNKNOWN)
+            raise KeyUnknownError
         if key.ends_at is not None and now >= key.ends_at:
             raise RefusedError(Reason.KEY_ENDED)
         # Our record chose the algorithm when the key was made; the token only has to agree.

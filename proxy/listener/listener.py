@@ -19,7 +19,7 @@ from proxy.listener.gate import Gate
 from proxy.listener.incoming import Incoming
 from proxy.listener.limits import Limits
 from proxy.listener.names import Names
-from proxy.listener.refusals import FAILED, BodyError, Refusal
+from proxy.listener.refusals import FAILED, TOLD, BodyError, Refusal
 
 _BACKLOG: Final = 128
 """Connections that the system holds before they are accepted."""
@@ -32,6 +32,9 @@ _SEND_BUFFER: Final = 96 * 1024
 """Asked of the system for each connection, which takes megabytes by itself for a slow reader."""
 
 _LAST_SECONDS: Final = 1.0
+
+_LAST_TURNS: Final = _BACKLOG + 8
+"""Turns of the loop in which all that wait are accepted, perhaps one in each, and first read."""
 
 _FAILED: Final = Answer(FAILED.status, FAILED.body)
 
@@ -70,6 +73,7 @@ class Listener:
         self._limits = limits
         self._names = names
         self._methods = methods
+        self._wrong_method = _wrong_method(methods)
         self._sinks = Sinks(on_refusal, on_error)
         self._gate = Gate(limits)
         self._server: asyncio.AbstractServer | None = None
@@ -111,6 +115,10 @@ class Listener:
         if self._server is None:
             return
         server, self._server = self._server, None
+        # Whom the system has let in already has been promised an answer: closed now, the socket
+        # would reset it.
+        for _ in range(_LAST_TURNS):
+            await asyncio.sleep(0)
         self._gate.close()
         server.close()
         for connection in self._gate.inside:
@@ -146,10 +154,19 @@ class Listener:
     def _turn_down(self, incoming: Incoming, reason: Refusal) -> Answer:
         self._sinks.refusal(reason)
         incoming.is_cut_off = True
-        answer = REFUSALS[reason]
+        answer = self._wrong_method if reason is Refusal.METHOD else REFUSALS[reason]
         if incoming.method == hdrs.METH_HEAD:
             return Answer(answer.status, b"", answer.headers)
         return answer
+
+
+def _wrong_method(methods: frozenset[str]) -> Answer:
+    """Return the answer to a method that is none of *methods*."""
+    if methods == METHODS:
+        return REFUSALS[Refusal.METHOD]
+    *others, last = sorted(methods)
+    told = TOLD[Refusal.METHOD]._replace(public=f"Use {', '.join(others)} or {last}.")
+    return Answer(told.status, told.body, ((b"Allow", ", ".join([*others, last]).encode()),))
 
 
 class _Protocols(web.Server):

@@ -9,6 +9,7 @@ from typing import Any, Final
 import orjson
 
 from policies.model import Entity
+from policies.polar.runtime import UndecidedError
 from proxy.admin.issuing import Author, Issuing, wanted_for
 from proxy.admin.tokens import Terms
 from proxy.audit import UnrecordedError
@@ -90,7 +91,7 @@ class AuthorizationServer:
             # Counted and not recorded: strangers must not fill a disk.
             self._observer.refused(refused.reason.value, incoming.remote)
             return refused.answer()
-        except (UnrecordedError, StateError):
+        except (UnrecordedError, StateError, UndecidedError):
             return UNAVAILABLE
 
     async def _serve(self, incoming: Incoming) -> Answer:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final, TextIO
+from typing import Any, Final, Protocol, TextIO, cast
 
 import structlog
 
@@ -42,6 +42,17 @@ class Event(Enum):
     STOPPED = Row("info", "seconds", "The gateway has stopped.")
     SETTINGS_WARNING = Row(
         "warning", "setting problem", "A setting is allowed but deserves a second look."
+    )
+
+    WORKERS_READY = Row("info", "count seconds", "All workers answer.")
+    WORKER_ENDED = Row(
+        "error",
+        "number pid status seconds",
+        "A worker ended by itself; another takes its place. A negative status is a signal.",
+    )
+    WORKER_KILLED = Row("error", "number pid", "A worker did not stop in time and was killed.")
+    WORKERS_GIVEN_UP = Row(
+        "error", "number", "A worker ended again and again before all answered; the gateway ends."
     )
 
     POLICY_LOADED = Row("info", "policy files rules seconds", "The policy was read at the start.")
@@ -102,17 +113,29 @@ class Event(Enum):
         return LEVELS[self.value.level]
 
 
+class Stream(Protocol):
+    """Where lines go."""
+
+    def write(self, text: str, /) -> object: ...
+
+    def flush(self) -> None: ...
+
+    def isatty(self) -> bool: ...
+
+
 class Events:
     """Writes events of at least one level. `debugging` tells whether debug ones are written.
 
-    Ask `debugging` first where a field of a debug event costs something to make.
+    Ask `debugging` first where a field of a debug event costs something to make. *worker* is in
+    every line, where there are several.
     """
 
-    def __init__(self, level: str, stream: TextIO) -> None:
+    def __init__(self, level: str, stream: Stream, worker: int | None = None) -> None:
+        self._origin = {} if worker is None else {"worker": worker}
         self._level = LEVELS[level]
         self.debugging = self._level <= logging.DEBUG
         self._log: Any = structlog.wrap_logger(
-            structlog.WriteLogger(stream),
+            structlog.WriteLogger(cast("TextIO", stream)),
             processors=[
                 structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
                 make_plain,
@@ -135,6 +158,20 @@ class Events:
 
     def settings_warning(self, *, setting: str, problem: str) -> None:
         self._write(Event.SETTINGS_WARNING, setting=setting, problem=problem)
+
+    def workers_ready(self, *, count: int, seconds: float) -> None:
+        self._write(Event.WORKERS_READY, count=count, seconds=round(seconds, 3))
+
+    def worker_ended(self, *, number: int, pid: int, status: int, seconds: float) -> None:
+        self._write(
+            Event.WORKER_ENDED, number=number, pid=pid, status=status, seconds=round(seconds, 3)
+        )
+
+    def worker_killed(self, *, number: int, pid: int) -> None:
+        self._write(Event.WORKER_KILLED, number=number, pid=pid)
+
+    def workers_given_up(self, *, number: int) -> None:
+        self._write(Event.WORKERS_GIVEN_UP, number=number)
 
     def policy_loaded(self, *, policy: str, files: int, rules: int, seconds: float) -> None:
         self._write(
@@ -248,4 +285,4 @@ class Events:
     def _put(self, level: str, name: str, fields: dict[str, object]) -> None:
         # A log that cannot be written must not fail the call that it tells of.
         with suppress(OSError, ValueError):
-            self._log.msg(name, level=level, **fields)
+            self._log.msg(name, level=level, **self._origin, **fields)

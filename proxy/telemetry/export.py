@@ -6,6 +6,8 @@ request ever waits for it.
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from threading import Thread
@@ -38,7 +40,15 @@ Own = Callable[[], Sequence[Metric]]
 
 def resource(version: str) -> Resource:
     """Say who measured: ours, and what the standard `OTEL_RESOURCE_ATTRIBUTES` adds."""
-    return Resource.create({"service.name": "northgate", "service.version": version})
+    # Without the process, what two of them count would be one series for a collector.
+    instance = f"{socket.gethostname()}:{os.getpid()}"
+    return Resource.create(
+        {
+            "service.name": "northgate",
+            "service.version": version,
+            "service.instance.id": instance,
+        }
+    )
 
 
 def address(endpoint: str, signal: str) -> str:

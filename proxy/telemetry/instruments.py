@@ -134,6 +134,13 @@ TELEMETRY_DROPPED: Final = Instrument(
     ("signal",),
     "Spans, and exports of metrics, that the collector did not take.",
 )
+WORKERS_UNREACHABLE: Final = Instrument(
+    "northgate.workers.unreachable",
+    Type.COUNTER,
+    "{worker}",
+    (),
+    "Workers that a scrape left out because they did not answer this one.",
+)
 BUILD_INFO: Final = Instrument(
     "northgate.build.info", Type.GAUGE, "", ("version", "python"), "1, with what is running."
 )
@@ -158,6 +165,7 @@ INSTRUMENTS: Final = (
     STATE_STALENESS,
     STREAMS_OPEN,
     TELEMETRY_DROPPED,
+    WORKERS_UNREACHABLE,
     BUILD_INFO,
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Final
 
@@ -48,9 +49,12 @@ ERRORS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """The sets that only a running gateway knows: its servers, and why its listener refuses."""
+    """The sets that only a running gateway knows: its servers, and why its listener refuses.
 
-    servers: frozenset[str]
+    Servers come and go, and a name counts while it is one of theirs.
+    """
+
+    servers: Container[str]
     listener_refusals: frozenset[str] = frozenset()
 
     def server(self, name: str) -> str:

@@ -62,6 +62,7 @@ class Metrics:
         self._upstream_dropped = Tally(i.UPSTREAM_DROPPED)
         self._reload_failures = 0
         self._streams = 0
+        self._unreachable = 0
         self._scraping = Lock()
         self._registry = CollectorRegistry()
         self._sender = MetricSender(otlp_endpoint) if otlp_endpoint else None
@@ -114,8 +115,12 @@ class Metrics:
     def stream_closed(self) -> None:
         self._streams -= 1
 
+    def workers_left_out(self, count: int) -> None:
+        """Count the workers that a scrape was told nothing by."""
+        self._unreachable += count
+
     def exposition(self) -> tuple[bytes, str]:
-        """Return the text that Prometheus reads, and its content type.
+        """Return the text that Prometheus reads of this process, and its content type.
 
         Takes about a millisecond, and a fifth more for each series of durations: call it in a
         thread of its own.
@@ -151,6 +156,7 @@ class Metrics:
             (i.FACTS_VERSION, sources.fact_version),
             (i.STATE_STALENESS, sources.staleness),
             (i.STREAMS_OPEN, lambda: self._streams),
+            (i.WORKERS_UNREACHABLE, lambda: self._unreachable),
         ):
             _observe(meter, instrument, _single(read))
         _observe(meter, i.TELEMETRY_DROPPED, lambda: self._dropped(sources))
@@ -176,7 +182,7 @@ def _journal(health: Callable[[], Health]) -> list[tuple[Instrument, Callable[[]
     ]
 
 
-def _single(read: Callable[[], int]) -> Callable[[], list[Observation]]:
+def _single(read: Callable[[], float]) -> Callable[[], list[Observation]]:
     return lambda: [Observation(read())]
 
 

@@ -47,7 +47,7 @@ _MODERN_EVERYTHING: Final[Mapping[str, Any]] = {
     "extensions": {"io.modelcontextprotocol/tasks": {}},
 }
 
-_CLIENT_KEY: Final = "io.modelcontextprotocol/clientInfo"
+CLIENT_KEY: Final = "io.modelcontextprotocol/clientInfo"
 _SESSION: Final = b"mcp-session-id"
 
 _MAX_READ: Final = 8 * 1024 * 1024
@@ -207,7 +207,7 @@ async def _initialize(line: Line) -> Conversation:
     asked = {
         "protocolVersion": LEGACY_VERSIONS[-1],
         "capabilities": _EVERYTHING,
-        "clientInfo": _client(),
+        "clientInfo": client_info(),
     }
     result = _result("initialize", await line.ask("initialize", asked))
     agreed = result.get("protocolVersion")
@@ -269,9 +269,10 @@ def _no_common_version() -> UpstreamError:
 
 
 def _envelope(version: str | None) -> dict[str, Any]:
-    return {VERSION_KEY: version, CAPABILITIES_KEY: _MODERN_EVERYTHING, _CLIENT_KEY: _client()}
+    return {VERSION_KEY: version, CAPABILITIES_KEY: _MODERN_EVERYTHING, CLIENT_KEY: client_info()}
 
 
 @cache
-def _client() -> Mapping[str, str]:
+def client_info() -> Mapping[str, str]:
+    """Return who the gateway is, where it is a client itself."""
     return {"name": "northgate", "version": version("northgate")}

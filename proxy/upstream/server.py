@@ -29,7 +29,10 @@ class Catalogue:
 
 
 class Server:
-    """A registered upstream. `catalogue` is None until one was taken, now or in an earlier run."""
+    """A registered upstream. `catalogue` is None until one was taken, now or in an earlier run.
+
+    `pool` and `credential` may change together, between one request and the next.
+    """
 
     __slots__ = ("catalogue", "credential", "entity", "name", "pool")
 
@@ -39,6 +42,11 @@ class Server:
         self.pool = pool
         self.credential = credential
         self.catalogue: Catalogue | None = None
+
+    def move(self, pool: Pool, credential: tuple[tuple[bytes, bytes], ...]) -> Pool:
+        """Reach it by *pool* with *credential* from now on, and return the pool until now."""
+        before, self.pool, self.credential = self.pool, pool, credential
+        return before
 
     def offers(self, type_: str, subject: str) -> bool:
         """Tell whether a tool or prompt called *subject* is known, or a template written so.

@@ -114,7 +114,7 @@ def decode(body: bytes, *, limit: int = MAX_BODY, responses: bool = False) -> Me
     Responses are for legacy sessions alone, where a server may ask the client something: they are
     refused unless *responses*. Raises `WireError`, with the id where a valid one was read.
     """
-    members = _members(body, limit)
+    members = object_of(body, limit)
     if "method" in members:
         return _question(members)
     if "result" in members or "error" in members:
@@ -129,13 +129,14 @@ def decode_upstream(body: bytes, *, limit: int = MAX_BODY) -> Message:
     servers leave it out. Members of an error that the section does not name are dropped. Raises
     `WireError`.
     """
-    members = _members(body, limit)
+    members = object_of(body, limit)
     if "method" in members:
         return _question(members)
     return _reply(members, lenient=True, wanted=True)
 
 
-def _members(body: bytes, limit: int) -> dict[str, Any]:
+def object_of(body: bytes, limit: int) -> dict[str, Any]:
+    """Return the one JSON object in *body*, which has one meaning. Raises `WireError`."""
     if len(body) > limit:
         raise WireError(Fault.TOO_LARGE, detail=f"{len(body)} bytes")
     value = _value(body)

@@ -20,7 +20,8 @@ from policies.embedded import EmbeddedPoint
 from policies.model import Entity, Fact
 from policies.pdp import DecisionPoint
 from proxy import policyfiles
-from proxy.admin.issuing import Issuing
+from proxy.admin.issuing import HOLDER, Issuing
+from proxy.admin.opaque import AccessTokens
 from proxy.admin.plane import METHODS, ControlPlane
 from proxy.admin.routes import Table
 from proxy.audit import Audit, Redaction
@@ -28,6 +29,8 @@ from proxy.catalogues import Catalogues
 from proxy.identity.bootstrap import Bootstrap
 from proxy.identity.issue import TokenRequest
 from proxy.identity.keyring import Plane
+from proxy.identity.marking import Marks
+from proxy.identity.opaque import OpaqueTokens
 from proxy.identity.planes import TokenPlane
 from proxy.identity.principal import ActorType
 from proxy.identity.sealing import MasterKey, Secret
@@ -47,7 +50,10 @@ from storage.facts import Change, FactLedger
 from storage.history import FactHistory
 from storage.identities import IdentityLedger
 from storage.journal import Journal, Record, read
+from storage.opaque import OpaqueLedger
+from storage.secrets import SecretLedger
 from storage.tokens import TokenLedger
+from tests.admin import described
 from tests.admin.offered import Desk, catalogues_of
 from tests.listener.served import eventually
 from tests.storage.disks import FullFiles
@@ -125,6 +131,7 @@ class Controlled:
     errors: list[BaseException] = field(default_factory=list)
     port: int = 0
     table: Table = field(init=False)
+    opaque: OpaqueTokens = field(init=False)
     session: aiohttp.ClientSession = field(init=False)
 
     @property
@@ -165,7 +172,9 @@ class Controlled:
             body = await response.read()
             is_json = response.content_type == "application/json"
             document = await response.json() if is_json else None
-            return Said(response.status, dict(response.headers), body, document)
+            said = Said(response.status, dict(response.headers), body, document)
+            described.check(self.table, method, path, said)
+            return said
 
     async def state(self, predicate: str, type_: str, name: str, *more: str) -> None:
         """Let a fact about an actor hold from now on."""
@@ -219,13 +228,12 @@ async def controlling(
 ) -> AsyncIterator[Controlled]:
     clock, disk, log = Moving(), FullFiles(), io.StringIO()
     master = MasterKey(Secret(bytes(range(32))))
+    database = await open_database(f"sqlite:///{directory / 'northgate.db'}", wait=database_wait)
+    secrets = SecretLedger(database, clock)
     planes = {
-        plane: TokenPlane(
-            plane, url, directory / "keys" / f"{plane}.json", master, clock, longest_life=DAY
-        )
+        plane: await TokenPlane.opened(plane, url, secrets, master, clock, longest_life=DAY)
         for plane, url in ((Plane.DATA, PUBLIC), (Plane.CONTROL, ADMIN))
     }
-    database = await open_database(f"sqlite:///{directory / 'northgate.db'}", wait=database_wait)
     standing = await Standing.opened(bundle or shipped(), FactLedger(database, clock))
     await standing.change(Change(FACTS, (), "test", "System:test", ""))
     events = Events("debug", log)
@@ -244,7 +252,7 @@ async def controlling(
             standing,
             database,
             disk,
-            Bootstrap(directory / "bootstrap"),
+            Bootstrap(secrets, master),
             log,
             definitions,
             catalogues,
@@ -253,6 +261,10 @@ async def controlling(
         audit = Audit(journal, Redaction(b"k" * 32, "facts"), observer.unrecorded)
         ledger = TokenLedger(database, clock)
         issuers = {plane: tokens.issuer for plane, tokens in planes.items()}
+        marks = Marks(Secret(b"m" * 32))
+        kept, addresses = OpaqueLedger(database, clock), {Plane.DATA: PUBLIC, Plane.CONTROL: ADMIN}
+        controlled.opaque = OpaqueTokens(kept, marks, addresses, HOLDER, clock)
+        await controlled.opaque.catch_up()
         plane = ControlPlane(
             point or EmbeddedPoint(observer.undecided),
             standing,
@@ -262,7 +274,7 @@ async def controlling(
             observer,
             Issuing(issuers, ledger, audit, events),
             ledger,
-            lambda plane, jti, expires_at: planes[plane].refuse([(jti, expires_at)]),
+            lambda plane, tokens: planes[plane].refuse(tokens),
             controlled.bootstrap,
             PUBLIC,
             ADMIN,
@@ -273,6 +285,7 @@ async def controlling(
             catalogues,
             IdentityLedger(database, clock),
             FactHistory(database),
+            AccessTokens(kept, controlled.opaque, marks, clock, gateway_wide),
             gateway_wide,
         )
         controlled.table = plane.table
@@ -290,6 +303,7 @@ async def controlling(
                 yield controlled
         finally:
             await listener.stop(0)
+            controlled.opaque.close()
             await catalogues.close()
             desk.close()
             await database.close()

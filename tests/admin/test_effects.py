@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from typing import Any, Final
 
 import pytest
 
-from proxy.datadir import DataDirectory
 from proxy.identity.issue import TokenRequest
 from proxy.identity.keyring import Plane
-from proxy.identity.planes import TokenPlane
 from proxy.identity.principal import ActorType
-from proxy.identity.sealing import master_key
 from tests.gateway.harness import Rig, shared
 from tests.gateway.raw import ERAS, LEGACY, Said, request
 from tests.gateway.streams import TOOLS, session_of, streaming, tuned
@@ -45,10 +41,7 @@ def _bot(rig: Rig) -> Iterator[None]:
 
 async def manage(rig: Rig, verb: str, path: str, body: object = None) -> Said:
     """Ask the control plane as its administrator."""
-    place = DataDirectory(rig.directory)
-    master = master_key(place.master_key, {})
-    keys = place.keyring("control")
-    plane = TokenPlane(Plane.CONTROL, ADMIN_URL, keys, master, time.time, longest_life=3600)
+    plane = rig.gateway.tokens[Plane.CONTROL]
     wanted = TokenRequest(ActorType.USER, "admin", ADMIN_URL, 600, "northgate")
     token = plane.issuer.issue(wanted).text.reveal().decode()
     content = b"" if body is None else json.dumps(body).encode()

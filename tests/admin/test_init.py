@@ -8,11 +8,12 @@ from typing import Any
 
 from policies.model import Entity, Fact
 from storage.facts import Change
+from storage.secrets import SecretLedger
 from tests.admin.controlled import ADMIN, DAY, Controlled, Said, told
 
 
-def _secret(controlled: Controlled) -> str:
-    return controlled.bootstrap.begin().reveal().decode()
+async def _secret(controlled: Controlled) -> str:
+    return (await controlled.bootstrap.begin()).reveal().decode()
 
 
 async def _init(controlled: Controlled, secret: str) -> Said:
@@ -21,7 +22,7 @@ async def _init(controlled: Controlled, secret: str) -> Said:
 
 def test_the_secret_brings_a_token_with_which_the_admin_issues_others(tmp_path: Path) -> None:
     async def story(controlled: Controlled) -> tuple[Said, Said, Said]:
-        said = await _init(controlled, _secret(controlled))
+        said = await _init(controlled, await _secret(controlled))
         token = said.document["admin_access_token"]
         whoami = await controlled.ask("GET", "/api/v0/whoami", token)
         return said, whoami, await controlled.ask("POST", "/api/v0/clients/ci/tokens", token)
@@ -38,7 +39,7 @@ def test_the_secret_brings_a_token_with_which_the_admin_issues_others(tmp_path: 
 
 def test_the_beginning_is_recorded_before_it_is_answered(tmp_path: Path) -> None:
     async def story(controlled: Controlled) -> tuple[Said, list[Any]]:
-        return await _init(controlled, _secret(controlled)), controlled.records("change")
+        return await _init(controlled, await _secret(controlled)), controlled.records("change")
 
     said, [change] = told(tmp_path, story)
 
@@ -50,7 +51,7 @@ def test_the_beginning_is_recorded_before_it_is_answered(tmp_path: Path) -> None
 
 def test_a_secret_is_good_once_also_after_a_restart(tmp_path: Path) -> None:
     async def first(controlled: Controlled) -> tuple[str, int]:
-        secret = _secret(controlled)
+        secret = await _secret(controlled)
         return secret, (await _init(controlled, secret)).status
 
     secret, status = told(tmp_path, first)
@@ -62,7 +63,7 @@ def test_a_secret_is_good_once_also_after_a_restart(tmp_path: Path) -> None:
 
 def test_a_secret_that_waits_is_good_after_a_restart(tmp_path: Path) -> None:
     async def first(controlled: Controlled) -> str:
-        return _secret(controlled)
+        return await _secret(controlled)
 
     secret = told(tmp_path, first)
 
@@ -71,7 +72,7 @@ def test_a_secret_that_waits_is_good_after_a_restart(tmp_path: Path) -> None:
 
 def test_of_many_who_come_at_once_with_the_secret_one_is_let_in(tmp_path: Path) -> None:
     async def story(controlled: Controlled) -> list[int]:
-        secret = _secret(controlled)
+        secret = await _secret(controlled)
         said = await asyncio.gather(*(_init(controlled, secret) for _ in range(4)))
         return sorted(one.status for one in said)
 
@@ -80,7 +81,7 @@ def test_of_many_who_come_at_once_with_the_secret_one_is_let_in(tmp_path: Path) 
 
 def test_a_wrong_secret_is_refused_and_spends_nothing(tmp_path: Path) -> None:
     async def story(controlled: Controlled) -> list[Said]:
-        secret = _secret(controlled)
+        secret = await _secret(controlled)
         wrong = ("x", secret[:-1], f"{secret} ", "é")
         return [
             *[await _init(controlled, one) for one in wrong],
@@ -95,7 +96,7 @@ def test_a_wrong_secret_is_refused_and_spends_nothing(tmp_path: Path) -> None:
 
 def test_after_five_wrong_secrets_in_a_minute_none_is_looked_at(tmp_path: Path) -> None:
     async def story(controlled: Controlled) -> tuple[list[int], Said]:
-        secret = _secret(controlled)
+        secret = await _secret(controlled)
         said = await asyncio.gather(*(_init(controlled, f"wrong{n}") for n in range(20)))
         return sorted(one.status for one in said), await _init(controlled, secret)
 
@@ -111,6 +112,18 @@ def test_without_a_secret_that_waits_there_is_no_beginning(tmp_path: Path) -> No
     assert (said.status, said.document["code"]) == (409, "already-initialised")
 
 
+def test_a_secret_that_cannot_be_opened_lets_nobody_in(tmp_path: Path) -> None:
+    async def story(controlled: Controlled) -> Said:
+        secret = await _secret(controlled)
+        secrets = SecretLedger(controlled.database, controlled.clock)
+        await secrets.replace("bootstrap", await secrets.read("bootstrap"), "x")
+        return await _init(controlled, secret)
+
+    said = told(tmp_path, story)
+
+    assert (said.status, said.document["code"]) == (503, "keys-unusable")
+
+
 def test_a_body_without_the_secret_says_what_is_missing(tmp_path: Path) -> None:
     said = told(tmp_path, lambda controlled: controlled.ask("POST", "/init"))
 
@@ -120,7 +133,7 @@ def test_a_body_without_the_secret_says_what_is_missing(tmp_path: Path) -> None:
 
 def test_a_beginning_that_cannot_be_recorded_gives_no_token(tmp_path: Path) -> None:
     async def story(controlled: Controlled) -> tuple[Said, Said]:
-        secret = _secret(controlled)
+        secret = await _secret(controlled)
         controlled.disk.is_full = True
         refused = await _init(controlled, secret)
         controlled.disk.is_full = False
@@ -139,7 +152,7 @@ def test_the_secret_makes_an_admin_of_whoever_is_none_any_more(tmp_path: Path) -
     async def story(controlled: Controlled) -> tuple[list[Any], Said]:
         lost = Change((), (role,), "test", "User:other", "he left")
         await controlled.standing.change(lost)
-        said = await _init(controlled, _secret(controlled))
+        said = await _init(controlled, await _secret(controlled))
         token = said.document["admin_access_token"]
         return controlled.records("change"), await controlled.ask("GET", "/api/v0/clients", token)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import AsyncExitStack
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,20 @@ import pytest
 from proxy.admin.issuing import Author
 from proxy.admin.keys import KeyChanges
 from proxy.audit import Audit, Redaction, UnrecordedError
+from proxy.datadir import DataDirectory
+from proxy.identity.issue import TokenRequest
+from proxy.identity.keptring import KeyringChangedError
 from proxy.identity.keyring import KeyState, Plane
 from proxy.identity.keys import Algorithm
 from proxy.identity.planes import TokenPlane
+from proxy.identity.principal import ActorType
 from proxy.identity.schedule import DAY_SECONDS, Schedule
+from proxy.identity.sealing import master_key
+from storage.engine import Database, open_database
+from storage.errors import StateError
 from storage.journal import Journal, read
-from tests.gateway.harness import PUBLIC_URL, Rig, gateway, shared, until
+from storage.secrets import SecretLedger
+from tests.gateway.harness import PUBLIC_URL, Rig, gateway, shared, token_of, until
 from tests.gateway.raw import asking
 from tests.gateway.streams import NEWS, getting, hearing, session_of, streaming
 from tests.identity.workshop import GATEWAY, MASTER, Clock
@@ -31,7 +40,6 @@ from tests.oauth.served import (
     control_token,
     manage,
     new_secret,
-    plane_of,
     post,
     wanting,
 )
@@ -215,23 +223,29 @@ def test_what_makes_no_sense_is_refused_and_changes_nothing(
     assert is_same
 
 
-def test_keys_that_cannot_be_written_stay_as_they_are(rig: Rig) -> None:
-    async def story() -> tuple[Told, bool, int]:
-        before = await listed(rig)
-        # Whatever is there under this name, it can be neither removed nor opened as a file.
-        blocker = rig.directory / "keys" / "data.json.new"
-        blocker.mkdir()
-        try:
-            told = await manage(rig, "POST", "keys/rotate", {"plane": "data"})
-        finally:
-            blocker.rmdir()
-        return told, await listed(rig) == before, await call(rig, rig.token())
+def test_keys_that_cannot_be_read_are_told_and_go_on_serving(tmp_path: Path) -> None:
+    async def story() -> tuple[list[Told], list[int]]:
+        async with gateway(tmp_path) as rig:
+            token = rig.token()
+            async with beside(rig) as database:
+                secrets = SecretLedger(database, time.time)
+                kept = await secrets.read("keyring:data")
+                told = []
+                for damage in ("{", None):
+                    assert await secrets.replace("keyring:data", kept, damage)
+                    told.append(await manage(rig, "POST", "keys/rotate", {"plane": "data"}))
+                    told.append(await manage(rig, "GET", "keys"))
+                    statuses = [await call(rig, token), await call(rig, rig.token())]
+                    assert await secrets.replace("keyring:data", damage, kept)
+            return [*told, await manage(rig, "GET", "keys")], statuses
 
-    told, is_same, status = rig.run(story())
+    told, statuses = asyncio.run(story())
 
-    assert (told.status, told.document["code"]) == (503, "keys-unusable")
-    assert is_same
-    assert status == 200
+    assert [(one.status, one.document.get("code")) for one in told] == [
+        *[(503, "keys-unusable")] * 4,
+        (200, None),
+    ]
+    assert statuses == [200, 200]
 
 
 def test_r19_keys_are_rotated_and_revoked_under_load_and_no_valid_token_is_refused(
@@ -276,50 +290,104 @@ def test_r19_keys_are_rotated_and_revoked_under_load_and_no_valid_token_is_refus
     assert rig.run(story()) == ([], [])
 
 
+@asynccontextmanager
+async def beside(rig: Rig) -> AsyncIterator[Database]:
+    """Open the database of *rig* as another process would."""
+    database = await open_database(f"sqlite:///{rig.directory / 'northgate.db'}")
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+async def plane_in(rig: Rig, database: Database, plane: Plane = Plane.DATA) -> TokenPlane:
+    """Return the tokens of another process that shares the state of *rig*."""
+    master = master_key(DataDirectory(rig.directory).master_key, {})
+    url = {Plane.DATA: PUBLIC_URL, Plane.CONTROL: ADMIN_URL}[plane]
+    secrets = SecretLedger(database, time.time)
+    return await TokenPlane.opened(plane, url, secrets, master, time.time, longest_life=DAY_SECONDS)
+
+
 def test_r19_a_process_beside_it_is_followed_at_once(rig: Rig) -> None:
-    """A worker of the same machine rotates: its tokens, and ours, are good here and there."""
+    """A worker rotates: its tokens, and ours, are good here and there, on both planes."""
 
     async def story() -> tuple[list[int], bool]:
-        other = plane_of(rig, Plane.DATA, PUBLIC_URL)
-        await other.carry_out(await other.plan_rotation(Algorithm.EDDSA))
-        statuses = [await call(rig, rig.token())]
-        secret = await new_secret(rig)
-        token = (await post(rig, wanting(), basic("ci", secret))).document["access_token"]
-        statuses.append(await call(rig, token))
-        key_id = active(await listed(rig))
-        found = other.verifier.verify(token, frozenset({f"{PUBLIC_URL}/servers/up/mcp"}))
-        return statuses, found.key_id == key_id
+        async with beside(rig) as database:
+            other = await plane_in(rig, database)
+            await other.carry_out(await other.plan_rotation(Algorithm.EDDSA))
+            statuses = [await call(rig, token_of(other, "ci")), await call(rig, rig.token())]
+            control = await plane_in(rig, database, Plane.CONTROL)
+            await control.carry_out(await control.plan_rotation(None))
+            wanted = TokenRequest(ActorType.USER, "admin", ADMIN_URL, 600, "northgate")
+            token = control.issuer.issue(wanted).text.reveal().decode()
+            statuses.append((await manage(rig, "GET", "keys", token=token)).status)
+            return statuses, active(await listed(rig)) == key_of(other)
 
-    assert rig.run(story()) == ([200, 200], True)
+    assert rig.run(story()) == ([200, 200, 200], True)
 
 
-async def with_changes(directory: Path, clock: Clock) -> tuple[KeyChanges, Journal]:
-    journal = await Journal.open(directory / "journal", "node", 0)
-    audit = Audit(journal, Redaction(b"k" * 32, "facts"), lambda _code: None)
+def key_of(plane: TokenPlane) -> str:
+    key = plane.keyring.in_state(KeyState.ACTIVE)
+    assert key is not None
+    return key.key_id
+
+
+def test_r19_a_key_that_another_process_revokes_is_dead_within_a_second_with_its_streams(
+    tmp_path: Path,
+) -> None:
+    async def story() -> list[int]:
+        async with gateway(tmp_path) as rig, AsyncExitStack() as stack:
+            studio = stack.enter_context(streaming(rig, "GET"))
+            database = await stack.enter_async_context(beside(rig))
+            other, token = await plane_in(rig, database), rig.token()
+            raw = getting(rig, await session_of(rig), bearer=f"Bearer {token}")
+            ear = await stack.enter_async_context(hearing(rig, raw))
+            await studio.channel()
+            before = await call(rig, token)
+            await other.carry_out(await other.plan_revocation(key_of(other)))
+            async with asyncio.timeout(1.0):
+                assert await ear.event() is None
+            return [before, await call(rig, token), await call(rig, rig.token())]
+
+    assert asyncio.run(story()) == [200, 401, 200]
+
+
+@asynccontextmanager
+async def with_changes(directory: Path, clock: Clock, number: int = 0) -> AsyncIterator[KeyChanges]:
+    """Give what changes keys in process *number* of those that share a database."""
+    database = await open_database(f"sqlite:///{directory / 'northgate.db'}")
+    secrets = SecretLedger(database, clock)
     planes = {
-        plane: TokenPlane(
-            plane, url, directory / f"{plane.value}.json", MASTER, clock, longest_life=DAY_SECONDS
-        )
+        plane: await TokenPlane.opened(plane, url, secrets, MASTER, clock, longest_life=DAY_SECONDS)
         for plane, url in ((Plane.DATA, GATEWAY), (Plane.CONTROL, ADMIN_URL))
     }
-    return KeyChanges(planes, audit, clock, lambda _plane, _key_id: None), journal
+    try:
+        async with await Journal.open(directory / "journal", "node", number) as journal:
+            audit = Audit(journal, Redaction(b"k" * 32, "facts"), lambda _code: None)
+            yield KeyChanges(planes, audit, clock)
+    finally:
+        await database.close()
+
+
+def told_of(directory: Path) -> list[tuple[str, str]]:
+    """Return what the record says of keys: what was done, by whom."""
+    told = [one.payload for one in read(directory / "journal") if one.kind == "change"]
+    mine = [one for one in told if str(one["what"]).startswith("key.")]
+    return [(str(one["what"]), str(one["who"]["id"])) for one in mine]
 
 
 def test_the_schedule_prepares_and_rotates_by_itself_and_tells_the_record(tmp_path: Path) -> None:
     async def story() -> tuple[list[tuple[KeyState, ...]], list[tuple[str, str]]]:
         clock = Clock()
-        keys, journal = await with_changes(tmp_path, clock)
         schedule, found = Schedule(90 * DAY_SECONDS), []
-        async with journal:
+        async with with_changes(tmp_path, clock) as keys:
             for days in (0, 59, 1, 22, 1, 2):
                 clock.now += days * DAY_SECONDS
                 for plane in Plane:
                     await keys.keep(plane, schedule)
                 ring = keys.planes[Plane.DATA].keyring
                 found.append(tuple(key.state for key in ring.keys if key.is_trusted(clock.now)))
-        told = [one.payload for one in read(tmp_path / "journal") if one.kind == "change"]
-        mine = [one for one in told if str(one["what"]).startswith("key.")]
-        return found, [(str(one["what"]), str(one["who"]["id"])) for one in mine]
+        return found, told_of(tmp_path)
 
     states, records = asyncio.run(story())
 
@@ -338,38 +406,86 @@ def test_the_schedule_prepares_and_rotates_by_itself_and_tells_the_record(tmp_pa
 def test_the_schedule_goes_on_after_a_failure(tmp_path: Path) -> None:
     async def story() -> tuple[list[str], int]:
         clock = Clock()
-        keys, journal = await with_changes(tmp_path, clock)
         failures: list[str] = []
-        clock.now += 60 * DAY_SECONDS
-        async with journal:
-            blocker = tmp_path / "data.json.new"
-            blocker.mkdir()
+        async with with_changes(tmp_path, clock) as keys:
+            clock.now += 60 * DAY_SECONDS
             schedule = Schedule(90 * DAY_SECONDS)
+            database = await open_database(f"sqlite:///{tmp_path / 'northgate.db'}")
+            secrets = SecretLedger(database, clock)
+            kept = await secrets.read("keyring:data")
+            assert await secrets.replace("keyring:data", kept, "{")
             following = asyncio.ensure_future(
-                keys.follow(schedule, lambda error: failures.append(type(error).__name__))
+                keys.follow(
+                    schedule, lambda error: failures.append(type(error).__name__), lambda: 0.0
+                )
             )
             control = keys.planes[Plane.CONTROL]
             await until(lambda: len(control.keyring.keys) == 2)
             following.cancel()
-            blocker.rmdir()
+            assert await secrets.replace("keyring:data", "{", kept)
+            await database.close()
             await keys.keep(Plane.DATA, schedule)
-        return failures, len(keys.planes[Plane.DATA].keyring.keys)
+            return failures, len(keys.planes[Plane.DATA].keyring.keys)
 
     failures, count = asyncio.run(story())
 
-    assert failures == ["IsADirectoryError"]
+    assert failures == ["DamagedError"]
     assert count == 2
 
 
 def test_nothing_changes_that_cannot_be_recorded(tmp_path: Path) -> None:
     async def story() -> bool:
-        keys, journal = await with_changes(tmp_path, Clock())
-        before = keys.planes[Plane.DATA].keyring
-        async with journal:
+        async with with_changes(tmp_path, Clock()) as keys:
             pass
-        author = Author({"type": "User", "id": "admin"}, "User:admin")
-        with pytest.raises(UnrecordedError):
-            await keys.rotate(Plane.DATA, None, author)
+        before = keys.planes[Plane.DATA].keyring
+        with pytest.raises((UnrecordedError, StateError)):
+            await keys.rotate(Plane.DATA, None, Author({}, "System:test"))
         return keys.planes[Plane.DATA].keyring == before
 
     assert asyncio.run(story())
+
+
+def test_processes_that_follow_one_schedule_change_the_keys_once_and_record_it_once(
+    tmp_path: Path,
+) -> None:
+    async def story() -> tuple[list[KeyState], int]:
+        clock = Clock()
+        async with AsyncExitStack() as stack:
+            processes = [
+                await stack.enter_async_context(with_changes(tmp_path, clock, number))
+                for number in range(3)
+            ]
+            clock.now += 60 * DAY_SECONDS
+            for keys in processes:
+                await keys.keep(Plane.DATA, Schedule(90 * DAY_SECONDS))
+            rings = [keys.planes[Plane.DATA].keyring for keys in processes]
+            return [key.state for key in rings[0].keys], len(set(rings))
+
+    states, kinds = asyncio.run(story())
+
+    assert (states, kinds) == ([KeyState.ACTIVE, KeyState.PREPARED], 1)
+    assert told_of(tmp_path) == [("key.prepared", "key-schedule")]
+
+
+def test_a_change_that_lost_against_another_is_recorded_as_not_made(tmp_path: Path) -> None:
+    async def story() -> tuple[list[object], int]:
+        async with AsyncExitStack() as stack:
+            processes = [
+                await stack.enter_async_context(with_changes(tmp_path, Clock(), number))
+                for number in range(2)
+            ]
+            author = Author({"type": "System", "id": "test"}, "System:test")
+            done = await asyncio.gather(
+                *(keys.rotate(Plane.DATA, None, author) for keys in processes),
+                return_exceptions=True,
+            )
+            for keys in processes:
+                await keys.known(Plane.DATA)
+            rings = {keys.planes[Plane.DATA].keyring for keys in processes}
+            return [type(one) for one in done if one is not None], len(rings)
+
+    lost, kinds = asyncio.run(story())
+    what = [one for one, _ in told_of(tmp_path)]
+
+    assert (lost, kinds) == ([KeyringChangedError], 1)
+    assert sorted(what) == ["key.not-made", "key.rotated", "key.rotated"]

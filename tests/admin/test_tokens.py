@@ -354,7 +354,7 @@ def test_a_revocation_that_the_ledger_misses_holds_in_this_process(tmp_path: Pat
 
 def test_t09_no_token_and_no_secret_is_written_anywhere(tmp_path: Path) -> None:
     async def story(controlled: Controlled) -> tuple[list[str], list[str]]:
-        secret = controlled.bootstrap.begin().reveal().decode()
+        secret = (await controlled.bootstrap.begin()).reveal().decode()
         begun = await controlled.ask("POST", "/init", json={"secret": secret})
         admin = begun.document["admin_access_token"]
         said = await controlled.ask("POST", CLIENT_TOKENS, admin, json={"scope": ["x"]})

@@ -50,6 +50,9 @@ def test_a_user_is_made_found_changed_and_deleted(tmp_path: Path) -> None:
         "is_suspended": False,
         "teams": [],
         "roles": ["auditor", "user"],
+        "has_access_token": False,
+        "access_token_id": None,
+        "access_token_expires_at": None,
         "created_at": 0,
         "created_by": "User:admin",
     }

@@ -32,6 +32,15 @@ def test_otel_enabled_turns_metrics_on_and_off(text: str, *, is_on: bool) -> Non
     assert load(None, {"OTEL_ENABLED": text}).telemetry.metrics is is_on
 
 
+@pytest.mark.parametrize(("text", "seconds"), [("60", 60), ("0", 2_592_000), ("-1", 2_592_000)])
+def test_sessions_that_were_never_to_end_are_kept_as_long_as_there_is(
+    text: str, seconds: int
+) -> None:
+    settings = load(None, {"SESSION_IDLE_TIMEOUT_SEC": text})
+
+    assert settings.limits.session_idle_seconds == seconds
+
+
 def test_databases_are_taken_in_its_order() -> None:
     environ = {
         "SQLITE_DB_PATH": "/a.db",

@@ -251,7 +251,7 @@ VARIABLES = [
     ("OTEL_ENABLED", "yes", "telemetry.metrics", "This has to be true or false."),
     (
         "SESSION_IDLE_TIMEOUT_SEC",
-        "-1",
+        "-2",
         "limits.session_idle_seconds",
         "This has to be an integer from 1 to 2592000.",
     ),

@@ -6,7 +6,6 @@ import asyncio
 import io
 import json
 import socket
-import time
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -50,7 +49,6 @@ class Rig:
     desks: Mapping[str, Desk]
     listeners: Mapping[str, Listener]
     log: io.StringIO
-    tokens: TokenPlane
     runner: asyncio.Runner | None = None
     _bearers: dict[str, str] = field(default_factory=dict)
 
@@ -74,6 +72,10 @@ class Rig:
     @property
     def url(self) -> str:
         return f"http://{self.host}{PATH}"
+
+    @property
+    def tokens(self) -> TokenPlane:
+        return self.gateway.tokens[Plane.DATA]
 
     # Who calls.
 
@@ -262,7 +264,7 @@ async def gateway(
             running(load(config, {}), {}, Events("debug", log))
         )
         data = directory / "data"
-        rig = Rig(data, running_gateway, desks, listeners, log, plane_of(data))
+        rig = Rig(data, running_gateway, desks, listeners, log)
         await rig.state(*facts)
         await until(lambda: log.getvalue().count('"event":"catalogue_') >= len(known))
         yield rig
@@ -317,16 +319,3 @@ def token_of(
 ) -> str:
     wanted = TokenRequest(ActorType.CLIENT, client, audience, life)
     return tokens.issuer.issue(wanted).text.reveal().decode()
-
-
-def plane_of(data_dir: Path) -> TokenPlane:
-    """Return the tokens of the gateway that has started in *data_dir*, under its own keys."""
-    place = DataDirectory(data_dir)
-    return TokenPlane(
-        Plane.DATA,
-        PUBLIC_URL,
-        place.keyring(Plane.DATA.value),
-        master_key(place.master_key, {}),
-        time.time,
-        longest_life=3600,
-    )

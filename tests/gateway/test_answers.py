@@ -10,8 +10,6 @@ import pytest
 from policies.model import Entity, Fact
 from proxy.datadir import DataDirectory
 from proxy.identity.issue import Issuer, TokenRequest
-from proxy.identity.keyfile import FileKeyring
-from proxy.identity.keyring import Plane
 from proxy.identity.principal import ActorType
 from proxy.identity.sealing import master_key
 from tests.gateway.harness import PUBLIC_URL, Rig
@@ -64,11 +62,8 @@ def test_a_foreign_name_or_page_is_refused_whatever_token_it_has(
 
 
 def expired(rig: Rig) -> str:
-    place = DataDirectory(rig.directory)
-    keys = FileKeyring(
-        place.keyring("data"), Plane.DATA, master_key(place.master_key, {}), time.time
-    )
-    issuer = Issuer(PUBLIC_URL, keys.signing_key, lambda: time.time() - 3600)
+    key = rig.tokens.keyring.signing_key(master_key(DataDirectory(rig.directory).master_key, {}))
+    issuer = Issuer(PUBLIC_URL, lambda: key, lambda: time.time() - 3600)
     wanted = TokenRequest(ActorType.CLIENT, "ci", PUBLIC_URL, 60)
     return issuer.issue(wanted).text.reveal().decode()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,12 +11,9 @@ from pathlib import Path
 import pytest
 
 from policies.model import Entity, Fact
-from proxy.datadir import DataDirectory
 from proxy.identity.issue import TokenRequest
 from proxy.identity.keyring import Plane
-from proxy.identity.planes import TokenPlane
 from proxy.identity.principal import ActorType
-from proxy.identity.sealing import master_key
 from tests.gateway.desk import offering, tool, tools_of
 from tests.gateway.harness import Rig, gateway, may, shared, until
 from tests.gateway.raw import ERAS, LEGACY, Said, asking, request
@@ -166,11 +162,7 @@ def test_what_is_taken_away_is_gone_with_the_next_call(
 
 
 def admin_token(rig: Rig) -> str:
-    place = DataDirectory(rig.directory)
-    master = master_key(place.master_key, {})
-    plane = TokenPlane(
-        Plane.CONTROL, ADMIN_URL, place.keyring("control"), master, time.time, longest_life=3600
-    )
+    plane = rig.gateway.tokens[Plane.CONTROL]
     wanted = TokenRequest(ActorType.USER, "admin", ADMIN_URL, 600, "northgate")
     return plane.issuer.issue(wanted).text.reveal().decode()
 

@@ -19,16 +19,16 @@ from threading import Event, Semaphore
 import pytest
 
 from storage.journal import Record, read, verify
+from tests.cli.started import token_of
 from tests.gateway.desk import Desk, echo, offering
 from tests.gateway.harness import (
     CI,
     PATH,
+    PUBLIC_URL,
     Rig,
     free_port,
     gateway,
-    plane_of,
     shared,
-    token_of,
     until,
     written,
 )
@@ -327,7 +327,7 @@ async def killed_under_load(directory: Path, kills: int) -> tuple[dict[int, floa
         (policies / "test.polar").write_text(POLICY, encoding="utf-8")
         async with Serving.begun(config, data) as serving:
             await serving.start()
-            authorization = "Bearer " + token_of(plane_of(directory / "data"), CI)
+            authorization = "Bearer " + await token_of(CI, directory / "data", PUBLIC_URL)
             callers = [Caller(f"127.0.0.1:{data}", authorization, number) for number in range(8)]
             tasks = [asyncio.create_task(caller.call_for_ever()) for caller in callers]
             for _ in range(kills):

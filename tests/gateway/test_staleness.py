@@ -10,6 +10,7 @@ import pytest
 
 from proxy.following import Following
 from proxy.freshness import Freshness
+from proxy.identity.sealing import DamagedError
 from storage.errors import DatabaseUnavailableError
 from tests.gateway.harness import Rig, gateway, until
 from tests.gateway.raw import request
@@ -80,7 +81,7 @@ def test_what_changed_and_cannot_be_read_makes_all_that_is_known_old() -> None:
             raise DatabaseUnavailableError("gone")
 
     async def story() -> None:
-        following = Following({"facts": read}, lambda: now[0])
+        following = Following({"facts": read}, lambda: now[0], lambda _: None)
         freshness = Freshness(30.0)
         freshness.follow(lambda: 0.0, lambda: following.behind)
         following.changed("facts")
@@ -89,7 +90,7 @@ def test_what_changed_and_cannot_be_read_makes_all_that_is_known_old() -> None:
             now[0] += 29.0
             assert not freshness.is_over
             now[0] += 2.0
-            assert freshness.is_over
+            assert freshness.age > 30.0
             works.set()
             await until(lambda: not freshness.is_over)
         finally:
@@ -98,6 +99,40 @@ def test_what_changed_and_cannot_be_read_makes_all_that_is_known_old() -> None:
                 await task
 
     asyncio.run(story())
+
+
+def test_what_cannot_be_opened_is_told_and_stops_nothing_else() -> None:
+    told: list[str] = []
+    reads: list[str] = []
+
+    async def secrets() -> None:
+        reads.append("secrets")
+        raise DamagedError("It was changed.")
+
+    async def tokens() -> None:
+        reads.append("tokens")
+
+    async def story() -> None:
+        following = Following(
+            {"secrets": secrets, "tokens": tokens},
+            lambda: 0.0,
+            lambda error: told.append(str(error)),
+        )
+        task = asyncio.create_task(following.follow())
+        try:
+            for number in (1, 2):
+                following.changed("secrets")
+                following.changed("tokens")
+                await until(lambda number=number: reads.count("tokens") == number)
+        finally:
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    asyncio.run(story())
+
+    assert reads == ["secrets", "tokens"] * 2
+    assert told == ["It was changed."] * 2
 
 
 def test_nothing_is_old_before_it_is_followed() -> None:

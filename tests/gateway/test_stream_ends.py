@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from proxy.datadir import DataDirectory
-from proxy.identity.keyring import Plane
-from proxy.identity.planes import TokenPlane
+from proxy.identity.issue import Issuer, TokenRequest
+from proxy.identity.principal import ActorType
 from proxy.identity.sealing import master_key
 from proxy.relay import Reply
 from proxy.streaming import Ends, Pump
@@ -22,7 +22,6 @@ from tests.gateway.harness import (
     Rig,
     gateway,
     shared,
-    token_of,
 )
 from tests.gateway.raw import LEGACY, MODERN
 from tests.gateway.streams import (
@@ -113,12 +112,10 @@ def test_streams_end_within_a_second_of_the_revocation_of_their_token(rig: Rig) 
 
 def old_token(rig: Rig) -> str:
     """Return a token that lives for two seconds more."""
-    place = DataDirectory(rig.directory)
-    keyring, master = place.keyring("data"), master_key(place.master_key, {})
-    earlier = TokenPlane(
-        Plane.DATA, PUBLIC_URL, keyring, master, lambda: time.time() - 8, longest_life=3600
-    )
-    return token_of(earlier, CI, life=10)
+    key = rig.tokens.keyring.signing_key(master_key(DataDirectory(rig.directory).master_key, {}))
+    earlier = Issuer(PUBLIC_URL, lambda: key, lambda: time.time() - 8)
+    wanted = TokenRequest(ActorType.CLIENT, CI, PUBLIC_URL, 10)
+    return earlier.issue(wanted).text.reveal().decode()
 
 
 def test_streams_end_with_the_life_of_their_token(rig: Rig) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import dataclasses
 import json
@@ -15,14 +16,17 @@ from pathlib import Path
 import pytest
 
 from proxy.identity.bearer import bearer
-from proxy.identity.keyfile import FileKeyring
+from proxy.identity.keptring import KeptKeyring
 from proxy.identity.keyring import Plane as KeyPlane
 from proxy.identity.keyring import from_record, to_record
 from proxy.identity.keys import Algorithm, read_private
 from proxy.identity.refusal import RefusedError
 from proxy.identity.sealing import MASTER_KEY_VARIABLE, MasterKey, Secret, master_key
+from storage.engine import open_database
+from storage.secrets import SecretLedger
 from tests.identity.forge import forged
 from tests.identity.workshop import AUDIENCES, Clock, Plane, encoded, text_of
+from tests.storage.state.places import FilePlace
 
 MASTER_BYTES = bytes(range(100, 132))
 
@@ -30,14 +34,16 @@ MASTER_BYTES = bytes(range(100, 132))
 class Room:
     """One of everything, and what of it must stay unseen."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, runner: asyncio.Runner, secrets: SecretLedger) -> None:
         self.plane = Plane()
         self.issued = self.plane.issue()
         self.token = text_of(self.issued)
         self.principal = self.plane.verify(self.token)
         self.master = MasterKey(Secret(MASTER_BYTES))
-        self.path = directory / "data.json"
-        self.ring = FileKeyring(self.path, KeyPlane.DATA, self.master, Clock())
+        self.path = directory
+        self.runner = runner
+        opening = KeptKeyring.opened(secrets, KeyPlane.DATA, self.master, Clock())
+        self.ring = runner.run(opening)
         self.signing = self.ring.signing_key()
         self.private = self.signing.private_bytes()
 
@@ -49,7 +55,7 @@ class Room:
             "keyring": self.ring.keyring,
             "kept key": self.ring.keyring.keys[0],
             "trusted key": self.ring.keyring.trusted(0)[0],
-            "file keyring": self.ring,
+            "kept keyring": self.ring,
             "record": to_record(self.ring.keyring, self.master),
             "jwks": self.ring.keyring.jwks(0),
             "issuer": self.plane.issuer,
@@ -77,8 +83,12 @@ def refusal(token: str) -> RefusedError:
 
 
 @pytest.fixture
-def room(tmp_path: Path) -> Room:
-    return Room(tmp_path)
+def room(tmp_path: Path) -> Iterator[Room]:
+    place = FilePlace(tmp_path)
+    with asyncio.Runner() as runner:
+        database = runner.run(open_database(place.url))
+        yield Room(place.file.parent, runner, SecretLedger(database, Clock()))
+        runner.run(database.close())
 
 
 SHOWN: dict[str, Callable[[object], str | bytes]] = {
@@ -135,7 +145,9 @@ def failures(room: Room) -> Iterator[Callable[[], object]]:
     yield lambda: read_private(Algorithm.EDDSA, Secret(room.private.reveal()[:-1]))
     yield lambda: room.ring.keyring.signing_key(MasterKey(Secret(bytes(32))))
     yield lambda: MasterKey(Secret(MASTER_BYTES + b"x"))
-    yield lambda: master_key(room.path, {MASTER_KEY_VARIABLE: encoded(MASTER_BYTES) + "x"})
+    yield lambda: master_key(
+        room.path / "master.key", {MASTER_KEY_VARIABLE: encoded(MASTER_BYTES) + "x"}
+    )
     yield lambda: master.open("purpose", master.seal("purpose", room.private, b"a"), b"b")
     record = to_record(room.ring.keyring, master)
     yield lambda: from_record(record, KeyPlane.CONTROL, master)
@@ -155,19 +167,22 @@ def test_no_failure_quotes_a_key_or_a_token(room: Room) -> None:
     assert leaks == set()
 
 
-def test_the_room_logs_nothing(room: Room, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_room_logs_no_key_and_no_token(room: Room, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         for fail in failures(room):
             with suppress(Exception):
                 fail()
         room.plane.verify(room.token)
-        room.ring.write(room.ring.plan_rotation())
+        room.runner.run(room.ring.write(room.ring.plan_rotation()))
 
-    assert caplog.records == []
+    # The driver of the database tells of statements, in which everything is sealed.
+    assert {one.name for one in caplog.records} == {"aiosqlite"}
+    assert not any(canary in caplog.text.encode() for canary in room.canaries())
 
 
 def test_no_file_of_the_room_holds_a_key_or_a_token(room: Room) -> None:
-    room.ring.write(room.ring.plan_rotation())
-    contents = [path.read_bytes() for path in room.path.parent.iterdir()]
+    room.runner.run(room.ring.write(room.ring.plan_rotation()))
+    contents = [path.read_bytes() for path in room.path.iterdir()]
 
+    assert contents
     assert not any(canary in content for content in contents for canary in room.canaries())

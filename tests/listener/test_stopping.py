@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,17 @@ from proxy.listener.limits import Limits
 from proxy.listener.listener import Listener, StartError
 from proxy.listener.names import Names
 from proxy.listener.refusals import FAILED, Refusal, Told
-from tests.listener.served import ANSWER, LOOPS, Run, Served, eventually, note, serving
+from tests.listener.served import (
+    ANSWER,
+    DEADLINE,
+    HOST,
+    LOOPS,
+    Run,
+    Served,
+    eventually,
+    note,
+    serving,
+)
 from tests.listener.test_streams import Source
 
 ROOT = Path(__file__).parents[2]
@@ -69,6 +80,26 @@ async def refused(served: Served) -> None:
         await late.say(GET)
         if await late.rest() == b"":
             raise ConnectionResetError
+
+
+@LOOPS
+def test_a_call_that_only_the_system_has_taken_in_yet_is_answered(run: Run) -> None:
+    async def scenario() -> None:
+        with ExitStack() as callers:
+            async with serving() as served:
+                lines = [
+                    callers.enter_context(socket.create_connection((served.host, served.port)))
+                    for _ in range(8)
+                ]
+                for line in lines:
+                    line.settimeout(DEADLINE)
+                    line.sendall(GET.replace(HOST, served.name))
+                assert served.entered == 0
+                await served.listener.stop(10)
+
+            assert [line.recv(65536)[-len(ANSWER) :] for line in lines] == [ANSWER] * 8
+
+    run(scenario())
 
 
 @LOOPS

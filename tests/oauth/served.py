@@ -14,13 +14,10 @@ from uuid import uuid4
 import aiohttp
 import jwt
 
-from proxy.datadir import DataDirectory
 from proxy.identity.issue import TokenRequest
 from proxy.identity.keyring import Plane
 from proxy.identity.keys import Algorithm, SigningKey, generate, jwk
-from proxy.identity.planes import TokenPlane
 from proxy.identity.principal import ActorType
-from proxy.identity.sealing import master_key
 from tests.gateway.harness import PUBLIC_URL, Rig
 
 ADMIN_URL = "http://localhost:8081"
@@ -60,16 +57,8 @@ async def ask(
         return Told(answer.status, answer.headers, await answer.read())
 
 
-def plane_of(rig: Rig, plane: Plane, url: str) -> TokenPlane:
-    """Return the tokens of *plane*, read from the files of the gateway that runs."""
-    place = DataDirectory(rig.directory)
-    master = master_key(place.master_key, {})
-    path = place.keyring(plane.value)
-    return TokenPlane(plane, url, path, master, time.time, longest_life=86_400)
-
-
 def control_token(rig: Rig, who: str = "admin", type_: ActorType = ActorType.USER) -> str:
-    plane = plane_of(rig, Plane.CONTROL, ADMIN_URL)
+    plane = rig.gateway.tokens[Plane.CONTROL]
     holder = "northgate" if type_ is ActorType.USER else who
     wanted = TokenRequest(type_, who, ADMIN_URL, 600, holder)
     return plane.issuer.issue(wanted).text.reveal().decode()

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from proxy.cli.control import credentials as files
-from proxy.cli.control import keys
+from proxy.cli.control import offline
 from proxy.cli.control.credentials import Credentials
 from proxy.cli.control.endings import Code, CommandError
 from proxy.identity.compact import canonical_text
 from proxy.identity.sealing import MASTER_KEY_VARIABLE, Secret, master_key
+from proxy.starting import NotStartableError
 from tests.cli.running import Ran
 from tests.cli.test_token_commands import northgate
 from tests.gateway.harness import Rig, gateway
 from tests.gateway.raw import asking
-from tests.oauth.served import basic, control_token, manage, new_secret, post, wanting
+from tests.oauth.served import ask, basic, control_token, manage, new_secret, post, wanting
 
-NEW = keys.NEW_MASTER_KEY_VARIABLE
+NEW = offline.NEW_MASTER_KEY_VARIABLE
 
 
 def log_in(rig: Rig, home: Path, who: str = "admin") -> None:
@@ -85,7 +89,7 @@ def test_after_a_rekey_tokens_secrets_and_keys_are_as_they_were(tmp_path: Path) 
             secret = await new_secret(rig)
             token = (await post(rig, wanting(), basic("ci", secret))).document["access_token"]
             listed = (await manage(rig, "GET", "keys")).document["keys"]
-            args = ("admin", "rekey", "--data-dir", data)
+            args = ("admin", "rekey", "--config", tmp_path / "northgate.toml")
             return token, secret, listed, await asyncio.to_thread(northgate, tmp_path, *args)
 
     async def after(token: str, secret: str) -> tuple[list[int], list[Any]]:
@@ -96,7 +100,8 @@ def test_after_a_rekey_tokens_secrets_and_keys_are_as_they_were(tmp_path: Path) 
 
     token, secret, listed, refused = asyncio.run(before())
     old = master_key(data / "master.key", {})
-    done = northgate(tmp_path, "admin", "rekey", "--data-dir", data, "--json")
+    config = tmp_path / "northgate.toml"
+    done = northgate(tmp_path, "admin", "rekey", "--config", config, "--json")
     new = master_key(data / "master.key", {})
 
     assert (refused.code, "error[running]" in refused.err) == (2, True)
@@ -104,7 +109,7 @@ def test_after_a_rekey_tokens_secrets_and_keys_are_as_they_were(tmp_path: Path) 
     assert done.document == {
         "old": old.id,
         "new": new.id,
-        "files": ["data.json", "control.json", "credentials.json"],
+        "secrets": ["bootstrap", "keyring:control", "keyring:data", "marking"],
     }
     assert old.id != new.id
     assert asyncio.run(after(token, secret)) == ([200, 200], listed)
@@ -124,6 +129,12 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory / "data"
 
 
+def kept_in(data: Path) -> dict[str, str]:
+    """Return what the database holds under the master key."""
+    with closing(sqlite3.connect(data / "northgate.db")) as connection:
+        return dict(connection.execute("SELECT name, content FROM secrets").fetchall())
+
+
 def rekeyed(
     data: Path,
     environ: dict[str, str] | None = None,
@@ -132,7 +143,7 @@ def rekeyed(
     new: Path | None = None,
 ) -> CommandError | None:
     try:
-        keys.rekey(data, old, new, environ or {}, json=True)
+        offline.rekey(data.parent / "northgate.toml", old, new, environ or {}, json=True)
     except CommandError as error:
         return error
     return None
@@ -169,7 +180,7 @@ def test_whoever_is_interrupted_goes_on_with_the_key_that_was_made(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("proxy.cli.control.keys._put_in_place", interrupted)
+        patch.setattr("proxy.cli.control.offline._put_in_place", interrupted)
         failed = rekeyed(stopped)
     assert failed is not None
     assert failed.code == "no-data-dir"
@@ -181,13 +192,17 @@ def test_whoever_is_interrupted_goes_on_with_the_key_that_was_made(
 
 
 def test_what_cannot_be_done_is_said_with_what_to_do(stopped: Path, tmp_path: Path) -> None:
-    before = {path: path.read_bytes() for path in (stopped / "keys").iterdir()}
+    before = kept_in(stopped)
+    elsewhere = tmp_path / "elsewhere" / "data"
+    elsewhere.mkdir(parents=True)
+    settings = f"data_dir = {json.dumps(str(elsewhere))}\n"
+    (elsewhere.parent / "northgate.toml").write_text(settings)
     wrong = key_file(tmp_path / "wrong", 9)
     opened = key_file(tmp_path / "opened", 9)
     opened.chmod(0o644)
     cases = [
-        (rekeyed(tmp_path / "nowhere"), "no-data-dir"),
-        (rekeyed(tmp_path), "no-data-dir"),
+        (rekeyed(tmp_path / "nowhere" / "data"), "bad-settings"),
+        (rekeyed(elsewhere), "no-data-dir"),
         (rekeyed(stopped, old=tmp_path / "none"), "no-master-key"),
         (rekeyed(stopped, new=tmp_path / "none"), "no-master-key"),
         (rekeyed(stopped, new=stopped / "master.key"), "same-key"),
@@ -201,7 +216,7 @@ def test_what_cannot_be_done_is_said_with_what_to_do(stopped: Path, tmp_path: Pa
         assert error is not None
         assert (error.code, error.exit_code) == (code, Code.UNUSABLE)
         assert "short" not in error.message
-    assert {path: path.read_bytes() for path in (stopped / "keys").iterdir()} == before
+    assert kept_in(stopped) == before
 
 
 def test_the_keys_of_another_user_are_left_alone(
@@ -213,3 +228,31 @@ def test_the_keys_of_another_user_are_left_alone(
 
     assert error is not None
     assert error.code == "other-owner"
+
+
+def test_a_secret_that_waits_is_good_after_a_rekey_and_the_old_master_key_opens_nothing(
+    tmp_path: Path,
+) -> None:
+    async def first() -> str:
+        async with gateway(tmp_path) as rig:
+            assert rig.gateway.secret is not None
+            return rig.gateway.secret.reveal().decode()
+
+    async def then(secret: str) -> int:
+        async with gateway(tmp_path) as rig:
+            host, port = rig.gateway.control
+            data = json.dumps({"secret": secret}).encode()
+            headers = {"Content-Type": "application/json"}
+            told = await ask(f"http://{host}:{port}/init", "POST", data=data, headers=headers)
+            return told.status
+
+    secret = asyncio.run(first())
+    old = (tmp_path / "data" / "master.key").read_text()
+    assert rekeyed(tmp_path / "data") is None
+    new = (tmp_path / "data" / "master.key").read_text()
+    (tmp_path / "data" / "master.key").write_text(old)
+    with pytest.raises(NotStartableError, match="Put the right master key back"):
+        asyncio.run(first())
+    (tmp_path / "data" / "master.key").write_text(new)
+
+    assert asyncio.run(then(secret)) == 201

@@ -12,7 +12,6 @@ import aiohttp
 import pytest
 
 from policies.model import Entity, Fact
-from proxy.identity.keyring import Plane
 from proxy.identity.keys import Algorithm, generate
 from tests.gateway.harness import PUBLIC_URL, Rig, gateway, shared
 from tests.gateway.raw import asking
@@ -30,7 +29,6 @@ from tests.oauth.served import (
     manage,
     new_key,
     new_secret,
-    plane_of,
     post,
     signed,
     wanting,
@@ -57,8 +55,7 @@ async def call(rig: Rig, token: str, path: str = "/servers/up/mcp") -> int:
 
 
 def principal(rig: Rig, token: str) -> Any:  # noqa: ANN401  only shown
-    plane = plane_of(rig, Plane.DATA, PUBLIC_URL)
-    return plane.verifier.verify(token, frozenset({RESOURCE, PUBLIC_URL}))
+    return rig.tokens.verifier.verify(token, frozenset({RESOURCE, PUBLIC_URL}))
 
 
 def test_a_client_with_its_secret_gets_a_token_that_opens_what_it_asked_for(
@@ -376,3 +373,24 @@ def test_the_metadata_names_the_gateway_and_what_it_offers(rig: Rig) -> None:
 )
 def test_nothing_else_is_there(rig: Rig, method: str, path: str, status: int) -> None:
     assert rig.run(ask(f"http://{rig.host}{path}", method)).status == status
+
+
+def test_r01_where_it_cannot_be_said_whether_a_client_is_suspended_it_gets_no_token(
+    tmp_path: Path,
+) -> None:
+    policy = """
+    declare number(Integer);
+    is_suspended(client: Client) if client = Client{"slow"}
+      and number(a) and number(b) and a > b and number(c) and b > c and c > a;
+    """
+    facts = [Fact("number", (n,)) for n in range(600)]
+
+    async def story() -> list[tuple[int, str | None]]:
+        settings = {"policy.portable": False}
+        async with gateway(tmp_path, policy=policy, facts=facts, settings=settings) as rig:
+            clients = ("ci", "slow")
+            secrets = {client: await new_secret(rig, client) for client in clients}
+            told = [await post(rig, wanting(), basic(one, secrets[one])) for one in clients]
+            return [(one.status, one.error) for one in told]
+
+    assert asyncio.run(story()) == [(200, None), (503, "temporarily_unavailable")]

@@ -74,6 +74,10 @@ SAMPLES: dict[Event, dict[str, Any]] = {
     Event.STOPPING: {},
     Event.STOPPED: {"seconds": 0.5},
     Event.SETTINGS_WARNING: {"setting": "pdp.url", "problem": "It is not used."},
+    Event.WORKERS_READY: {"count": 4, "seconds": 2.5},
+    Event.WORKER_ENDED: {"number": 1, "pid": 4711, "status": -9, "seconds": 60.5},
+    Event.WORKER_KILLED: {"number": 1, "pid": 4711},
+    Event.WORKERS_GIVEN_UP: {"number": 0},
     Event.POLICY_LOADED: {"policy": "abc", "files": 2, "rules": 9, "seconds": 0.1},
     Event.POLICY_REFUSED: {"in_force": "abc", "problems": ["main.polar:1: no such rule"]},
     Event.POLICY_CHANGED: {"before": "abc", "after": "abd", "by": 'System{"watcher"}'},
@@ -135,6 +139,16 @@ def test_a_line_has_time_level_and_event_and_then_exactly_the_fields_of_the_list
     assert list(line) == ["time", "level", "event", *event.value.fields.split()]
     assert RFC3339.fullmatch(line["time"])
     assert (line["level"], line["event"]) == (event.value.level, event.label)
+
+
+def test_each_line_of_one_worker_of_several_tells_which_it_is() -> None:
+    stream = io.StringIO()
+    Events("debug", stream, 3).stopped(seconds=0.5)
+
+    line = json.loads(stream.getvalue())
+
+    assert list(line) == ["time", "level", "event", "worker", "seconds"]
+    assert line["worker"] == 3
 
 
 def test_there_is_a_way_to_write_each_event_of_the_list_and_no_other() -> None:

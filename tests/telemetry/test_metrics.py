@@ -34,7 +34,12 @@ CALL = ("tools/call", "2026-07-28", "github")
 def measured(health: Health = HEALTH, endpoint: str | None = None) -> Iterator[Metrics]:
     metrics = Metrics(
         Labels(frozenset({"github", "files"}), frozenset({"host", "origin"})),
-        Sources(journal=lambda: health, fact_version=lambda: 41, staleness=lambda: 0.5, dropped_spans=lambda: 2),
+        Sources(
+            journal=lambda: health,
+            fact_version=lambda: 41,
+            staleness=lambda: 0.5,
+            dropped_spans=lambda: 2,
+        ),
         time.time_ns,
         version="1.2.3",
         otlp_endpoint=endpoint,

@@ -18,7 +18,8 @@ from proxy.cli.quickstart.handover import Access
 from proxy.cli.quickstart.place import Place, PlaceError, listening, prepared
 from proxy.cli.quickstart.story import Story
 from proxy.cli.quickstart.tokens import issued
-from proxy.cli.serving import first_steps, refused, serve
+from proxy.cli.serving import first_steps, serve
+from proxy.cli.settling import refused
 from proxy.config import Settings, SettingsError, load
 from proxy.datadir import DataDirectory
 from proxy.telemetry.capture import LibraryLog
