@@ -10,7 +10,7 @@ import orjson
 
 from proxy.identity.refusal import RefusedError
 from proxy.listener.answers import Answer
-from proxy.listener.refusals import BodyError, Refusal
+from proxy.listener.refusals import BodyError, Refusal, Told
 from storage.errors import StateError
 
 UNPROCESSABLE: Final = 422
@@ -238,8 +238,24 @@ def unidentified(refused: RefusedError) -> Answer:
 
 def unreadable(error: BodyError) -> Answer:
     """Return the answer to a request whose body cannot be had."""
-    code = "too-large" if error.code is Refusal.TOO_LARGE_BODY else error.code.replace("_", "-")
-    return _answer(error.status, code, error.public)
+    return _answer(error.status, _code(error.code), error.public)
+
+
+def told(name: str, refusal: Told) -> bytes:
+    """Return what a listener refuses before it is a request to any address, as all that is here."""
+    return orjson.dumps({"error": refusal.public, "code": _code(name)})
+
+
+_CODES: Final[dict[str, str]] = {
+    Refusal.TOO_LARGE_BODY: "too-large",
+    Refusal.TARGET: NothingHereError.code,
+    Refusal.METHOD: WrongMethodError.code,
+}
+
+
+def _code(name: str) -> str:
+    """Return the code of what a listener calls *name*."""
+    return _CODES.get(name, name.replace("_", "-"))
 
 
 def unkept(error: StateError) -> Answer:

@@ -13,7 +13,7 @@ from proxy.admin.errors import ApiError
 from proxy.admin.routes import Access, Route
 from proxy.identity.refusal import Reason, RefusedError
 from proxy.listener.answers import Answer
-from proxy.listener.refusals import TOLD, LateError, Refusal, TooLargeError
+from proxy.listener.refusals import LateError, TooLargeError
 from storage.errors import DatabaseUnavailableError, FactRefusedError, TextRefusedError
 
 _TEXT: Final = {"type": "string"}
@@ -65,14 +65,6 @@ def _failure(answer: Answer, members: errors.Members | None = None) -> Failure:
     return Failure(answer.status, code, tuple(sorted(headers)), schema)
 
 
-def _no_target() -> Failure:
-    """Return the answer to an address that no listener takes, which has a form of its own."""
-    told = orjson.loads(TOLD[Refusal.TARGET].body)
-    error = {name: {"const": value} for name, value in told["error"].items()}
-    members = {"jsonrpc": {"const": "2.0"}, "id": {"type": "null"}, "error": _closed(error)}
-    return Failure(TOLD[Refusal.TARGET].status, "no-target", (), _closed(members))
-
-
 def _closed(members: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "type": "object",
@@ -93,7 +85,7 @@ _ANY: Final = (
 _WRONG_MEDIA: Final = _declared(errors.WrongMediaError)
 _UNEXPECTED_QUERY: Final = _declared(errors.UnexpectedQueryError)
 _UNEXPECTED_BODY: Final = _declared(errors.UnexpectedBodyError)
-_NOWHERE: Final = (_declared(errors.NothingHereError), _no_target())
+_NOWHERE: Final = (_declared(errors.NothingHereError),)
 _CHANGING: Final = (
     _failure(errors.unkept(TextRefusedError())),
     _failure(errors.unkept(FactRefusedError())),

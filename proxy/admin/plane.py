@@ -16,6 +16,7 @@ from proxy.admin.authority import Authority
 from proxy.admin.clients import Clients
 from proxy.admin.definitions import Definitions
 from proxy.admin.errors import ApiError, NotRecordedError
+from proxy.admin.fact_list import FactList
 from proxy.admin.facts import Facts
 from proxy.admin.grants import Grants
 from proxy.admin.health import Health
@@ -25,6 +26,7 @@ from proxy.admin.inputs import read
 from proxy.admin.issuing import Issuing
 from proxy.admin.opaque import AccessTokens
 from proxy.admin.openapi import OpenApi
+from proxy.admin.resume_all import ResumeAll
 from proxy.admin.revoking import Revoking
 from proxy.admin.routes import Access, Route, Table, Visit
 from proxy.admin.teams import Teams
@@ -140,6 +142,8 @@ class ControlPlane:
             Teams(keeping),
             Grants(amendments, self.history, self.clocks.now),
             Facts(amendments),
+            FactList(amendments, self.history),
+            ResumeAll(amendments),
         )
 
     @property

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from contextlib import AsyncExitStack
 from typing import Final
 
+from proxy.admin import errors
 from proxy.admin.invoking import Invoking
 from proxy.admin.issuing import Issuing
 from proxy.admin.keys import KeyChanges, Keys
@@ -26,6 +27,7 @@ from proxy.listener.admission import METHODS as DATA_METHODS
 from proxy.listener.limits import Limits as ListenerLimits
 from proxy.listener.listener import Handler, Listener
 from proxy.listener.names import Names
+from proxy.listener.refusals import as_message
 from proxy.outlets import Outlets
 from proxy.pipeline import Pipeline
 from proxy.registering import Registry
@@ -139,6 +141,7 @@ async def listen(
         lambda reason: telling.observer.refused(reason, ""),
         telling.reporting.fault(f"listener of {url}"),
         methods=DATA_METHODS if where is settings.data else METHODS,
+        form=as_message if where is settings.data else errors.told,
     )
     address = await listener.start(
         where.listen.host, where.listen.port, reuse_port=not worker.is_alone

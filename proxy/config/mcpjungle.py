@@ -12,6 +12,7 @@ from proxy.config.problems import Problem
 from proxy.config.shape import Leaf, Table, shape
 
 _MODES = {"production": "enterprise"}
+LONGEST_IDLE_SECONDS = 30 * 86_400
 _BOOLEANS = {"1": "true", "0": "false"}
 
 
@@ -23,11 +24,16 @@ def _boolean(text: str) -> str:
     return _BOOLEANS.get(text, text)
 
 
+def _idle(text: str) -> str:
+    # There both mean never; the longest that there is here comes nearest.
+    return str(LONGEST_IDLE_SECONDS) if text in {"-1", "0"} else text
+
+
 SAME: Mapping[str, tuple[str, Callable[[str], str]]] = {
     "SERVER_MODE": ("mode", _mode),
     "PORT": ("data.listen", "127.0.0.1:{}".format),
     "OTEL_ENABLED": ("telemetry.metrics", _boolean),
-    "SESSION_IDLE_TIMEOUT_SEC": ("limits.session_idle_seconds", str),
+    "SESSION_IDLE_TIMEOUT_SEC": ("limits.session_idle_seconds", _idle),
 }
 """Variables that mean one setting each, and how their texts are put in our terms."""
 
@@ -40,6 +46,11 @@ IGNORED: Mapping[str, str] = {
 
 _POSTGRES = ("POSTGRES_PORT", "POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB")
 _FILES = ("POSTGRES_USER_FILE", "POSTGRES_PASSWORD_FILE", "POSTGRES_DB_FILE")
+
+VARIABLES = frozenset(
+    {*SAME, *IGNORED, *_POSTGRES, *_FILES, "DATABASE_URL", "POSTGRES_HOST", "SQLITE_DB_PATH"}
+)
+"""All that are known here."""
 
 
 def read_foreign(environ: Mapping[str, str]) -> tuple[Given, list[Problem]]:

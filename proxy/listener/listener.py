@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, cast
 
 from aiohttp import StreamReader, hdrs, http_parser, web
@@ -19,7 +19,15 @@ from proxy.listener.gate import Gate
 from proxy.listener.incoming import Incoming
 from proxy.listener.limits import Limits
 from proxy.listener.names import Names
-from proxy.listener.refusals import FAILED, TOLD, BodyError, Refusal
+from proxy.listener.refusals import (
+    FAILED,
+    FAILURE,
+    TOLD,
+    BodyError,
+    Form,
+    Refusal,
+    as_message,
+)
 
 _BACKLOG: Final = 128
 """Connections that the system holds before they are accepted."""
@@ -36,7 +44,8 @@ _LAST_SECONDS: Final = 1.0
 _LAST_TURNS: Final = _BACKLOG + 8
 """Turns of the loop in which all that wait are accepted, perhaps one in each, and first read."""
 
-_FAILED: Final = Answer(FAILED.status, FAILED.body)
+_OF_USE: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
+"""Methods that somebody may be told to use, as they are told. Handlers may refuse others."""
 
 Handler = Callable[[Incoming], Awaitable[Answer | EventStream]]
 
@@ -56,7 +65,8 @@ class Listener:
     *on_refusal* is called with a `Refusal` for all else that happens on a connection, *on_error*
     with each exception that the handler, or a stream it returned, lets escape; the peer then gets
     500, or a stream that breaks off. Both only count or note, and do not raise. The handler gets
-    requests of *methods* alone, and is cancelled when the peer leaves.
+    requests of *methods* alone, and is cancelled when the peer leaves. What else a request is told
+    has the *form* that this listener answers in.
     """
 
     def __init__(
@@ -68,12 +78,14 @@ class Listener:
         on_error: Callable[[BaseException], None],
         *,
         methods: frozenset[str] = METHODS,
+        form: Form = as_message,
     ) -> None:
         self._handler = handler
         self._limits = limits
         self._names = names
         self._methods = methods
-        self._wrong_method = _wrong_method(methods)
+        self._told = _told(methods, form)
+        self._failed = Answer(FAILED.status, form(FAILURE, FAILED))
         self._sinks = Sinks(on_refusal, on_error)
         self._gate = Gate(limits)
         self._server: asyncio.AbstractServer | None = None
@@ -140,7 +152,7 @@ class Listener:
             reason = error.code
         except Exception as exc:  # noqa: BLE001  there is nobody above to handle it
             self._sinks.error(exc)
-            return _FAILED
+            return self._failed
         return self._turn_down(incoming, reason)
 
     def _refuse(self, incoming: Incoming) -> Refusal | None:
@@ -154,19 +166,26 @@ class Listener:
     def _turn_down(self, incoming: Incoming, reason: Refusal) -> Answer:
         self._sinks.refusal(reason)
         incoming.is_cut_off = True
-        answer = self._wrong_method if reason is Refusal.METHOD else REFUSALS[reason]
+        answer = self._told[reason]
         if incoming.method == hdrs.METH_HEAD:
             return Answer(answer.status, b"", answer.headers)
         return answer
 
 
-def _wrong_method(methods: frozenset[str]) -> Answer:
-    """Return the answer to a method that is none of *methods*."""
-    if methods == METHODS:
-        return REFUSALS[Refusal.METHOD]
-    *others, last = sorted(methods)
-    told = TOLD[Refusal.METHOD]._replace(public=f"Use {', '.join(others)} or {last}.")
-    return Answer(told.status, told.body, ((b"Allow", ", ".join([*others, last]).encode()),))
+def _told(methods: frozenset[str], form: Form) -> Mapping[Refusal, Answer]:
+    """Return what is told of each refusal, where requests are of *methods*."""
+    *others, last = [one for one in _OF_USE if one in methods]
+    allow = (b"Allow", ", ".join([*others, last]).encode())
+    wrong = TOLD[Refusal.METHOD]._replace(public=f"Use {', '.join(others)} or {last}.")
+    told = {**TOLD, Refusal.METHOD: wrong}
+    return {
+        reason: Answer(
+            one.status,
+            form(reason.value, one),
+            (allow,) if reason is Refusal.METHOD else REFUSALS[reason].headers,
+        )
+        for reason, one in told.items()
+    }
 
 
 class _Protocols(web.Server):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -44,6 +45,15 @@ class Told(NamedTuple):
         return orjson.dumps({"jsonrpc": "2.0", "id": None, "error": error})
 
 
+Form = Callable[[str, Told], bytes]
+"""Puts a refusal, by its name, into a body."""
+
+
+def as_message(_name: str, told: Told) -> bytes:
+    """Return *told* as a JSON-RPC error that answers nothing in particular."""
+    return told.body
+
+
 TOLD: Final = {
     Refusal.HOST: Told(
         421, INVALID_REQUEST, "This host is not served here; use the gateway's own URL."
@@ -74,6 +84,7 @@ TOLD: Final = {
 }
 """A refusal that is not here is silent: nobody is listening, or nobody should be answered."""
 
+FAILURE: Final = "failed"
 FAILED: Final = Told(500, INTERNAL_ERROR, "The gateway failed; ask your administrator.")
 
 

@@ -20,6 +20,7 @@ from policies.embedded import EmbeddedPoint
 from policies.model import Entity, Fact
 from policies.pdp import DecisionPoint
 from proxy import policyfiles
+from proxy.admin import errors
 from proxy.admin.issuing import HOLDER, Issuing
 from proxy.admin.opaque import AccessTokens
 from proxy.admin.plane import METHODS, ControlPlane
@@ -296,6 +297,7 @@ async def controlling(
             lambda reason: observer.refused(reason, ""),
             controlled.errors.append,
             methods=METHODS,
+            form=errors.told,
         )
         _, controlled.port = await listener.start("127.0.0.1", 0)
         try:

@@ -84,8 +84,6 @@ def _description(routes: tuple[_Alike, ...]) -> Description:
 
 def check(table: Table, method: str, address: str, said: Said) -> None:
     """Fail if the description of *table* does not allow the answer *said*."""
-    if said.document is not None and "jsonrpc" in said.document:
-        return  # the listener's own, for what is no request of this gateway
     route = _found(table, method, address.partition("?")[0])
     if isinstance(route, Route):
         Description.of(table).check(route, said)

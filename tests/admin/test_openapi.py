@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from jsonschema_rs import Draft202012Validator
 from pydantic import SecretStr
+from yarl import URL
 
 from proxy.admin.errors import ApiError, InvalidError, NothingHereError, TooFastError
 from proxy.admin.openapi import described
@@ -266,3 +267,26 @@ def test_methods_that_nothing_is_asked_with_are_told_what_an_address_takes(
     assert (known.status, known.headers["Allow"]) == (405, "DELETE, GET, PATCH, PUT")
     assert unknown.status == 404
     assert (known.body == b"") is (method == "HEAD")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/api/v0/clients/%2e%2e", 404, "not-found"),
+        ("GET", "/api/v0//clients", 404, "not-found"),
+        ("QUERY", "/api/v0/clients", 405, "wrong-method"),
+        ("GET", "/api/v0/nothing", 404, "not-found"),
+    ],
+)
+def test_what_never_reaches_a_route_is_refused_in_the_same_form(
+    tmp_path: Path, method: str, path: str, status: int, code: str
+) -> None:
+    async def story(controlled: Controlled) -> tuple[int, dict[str, str], str]:
+        url = URL(f"http://127.0.0.1:{controlled.port}{path}", encoded=True)
+        async with controlled.session.request(method, url) as answer:
+            return answer.status, await answer.json(), answer.headers.get("Allow", "")
+
+    found, document, allow = told(tmp_path, story)
+
+    assert (found, document.keys(), document["code"]) == (status, {"error", "code"}, code)
+    assert bool(allow) is (status == 405)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import json
 import stat
-import subprocess
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +13,16 @@ from typing import Any, TypeVar
 import pytest
 
 from proxy.cli.control import credentials as files
+from proxy.cli.control import offline
 from proxy.cli.control.api import Api, checked_url
 from proxy.cli.control.credentials import Credentials
 from proxy.cli.control.endings import Code, CommandError
 from proxy.cli.control.tokens import revoke, seconds
+from proxy.identity.compact import canonical_text
 from proxy.identity.keyring import Plane
 from proxy.identity.sealing import Secret
 from tests.admin.controlled import ADMIN, AUDITOR, PUBLIC, ROOT, Controlled, controlling
-from tests.cli.running import Ran, command
+from tests.cli.running import Ran, run_forked
 
 T = TypeVar("T")
 
@@ -48,16 +49,7 @@ class Terminal:
 
 
 def northgate(home: Path, *args: str | Path, stdin: str = "") -> Ran:
-    done = subprocess.run(  # noqa: S603  this interpreter and arguments of ours
-        command(*args),
-        env={**os.environ, "XDG_CONFIG_HOME": str(home)},
-        input=stdin,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    return Ran(done.returncode, done.stdout, done.stderr)
+    return run_forked(*args, stdin=stdin, XDG_CONFIG_HOME=str(home))
 
 
 def at_terminal(tmp_path: Path, story: Callable[[Terminal], Awaitable[T]]) -> T:
@@ -71,7 +63,7 @@ def at_terminal(tmp_path: Path, story: Callable[[Terminal], Awaitable[T]]) -> T:
 def test_from_the_secret_to_a_token_of_a_client_that_is_then_revoked(tmp_path: Path) -> None:
     async def story(terminal: Terminal) -> tuple[list[Ran], int, list[str]]:
         controlled = terminal.controlled
-        secret = controlled.bootstrap.begin().reveal().decode()
+        secret = (await controlled.bootstrap.begin()).reveal().decode()
         ran = [
             await terminal.run("init-server", "--url", controlled.url, "--secret", secret),
             await terminal.run("token", "issue", "ci", "--ttl", "30m", "--scope", "read"),
@@ -106,8 +98,7 @@ def test_from_the_secret_to_a_token_of_a_client_that_is_then_revoked(tmp_path: P
 def test_a_lost_token_is_replaced_on_the_machine_itself(tmp_path: Path) -> None:
     async def story(terminal: Terminal) -> tuple[Ran, Ran, Ran]:
         data, url = terminal.controlled.directory, terminal.controlled.url
-        (data / "mode").write_text("enterprise\n")
-        recovered = await terminal.run("admin", "recover", "--data-dir", data)
+        recovered = await terminal.run("admin", "recover", "--config", settled(data))
         given = recovered.out
         begun = await terminal.run("init-server", "--url", f"{url}/", "--json", stdin=given)
         return recovered, begun, await terminal.run("token", "issue", "ci", "--json")
@@ -122,12 +113,54 @@ def test_a_lost_token_is_replaced_on_the_machine_itself(tmp_path: Path) -> None:
     assert issued.document["audience"] == PUBLIC
 
 
-def test_a_directory_that_is_no_gateways_is_not_recovered(tmp_path: Path) -> None:
-    ran = northgate(tmp_path, "admin", "recover", "--data-dir", tmp_path)
+def written(data: Path, directory: Path) -> Path:
+    """Write the settings of a gateway whose data are in *data*."""
+    settings = directory / "northgate.toml"
+    settings.write_text(f"data_dir = {json.dumps(str(data))}\n")
+    return settings
 
-    assert ran.code == 2
-    assert "is not the data directory of a gateway" in ran.err
-    assert list(tmp_path.iterdir()) == []
+
+def settled(data: Path) -> Path:
+    """Write what a gateway in *data* has beside its database, and return its settings."""
+    (data / "mode").write_text("enterprise\n")
+    (data / "master.key").write_text(canonical_text(bytes(range(32))))
+    (data / "master.key").chmod(0o600)
+    return written(data, data.parent)
+
+
+async def not_recovered(config: Path, **environ: str) -> tuple[str, str]:
+    with pytest.raises(CommandError) as caught:
+        await asyncio.to_thread(offline.recover, config, environ, json=True)
+    assert caught.value.exit_code == Code.UNUSABLE
+    return caught.value.code, caught.value.message
+
+
+def test_with_another_master_key_or_none_nothing_is_recovered(tmp_path: Path) -> None:
+    async def story(terminal: Terminal) -> tuple[list[tuple[str, str]], bool]:
+        data = terminal.controlled.directory
+        config = settled(data)
+        other = canonical_text(b"x" * 32)
+        told = [await not_recovered(config, NORTHGATE_MASTER_KEY=other)]
+        (data / "master.key").unlink()
+        told.append(await not_recovered(config))
+        return told, await terminal.controlled.bootstrap.is_open()
+
+    [other, none], is_open = at_terminal(tmp_path, story)
+
+    assert (other[0], none[0], is_open) == ("bad-master-key", "no-master-key", False)
+    assert "Put the right master key back" in other[1]
+
+
+def test_where_no_gateway_ever_was_nothing_is_recovered(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    nowhere = northgate(tmp_path, "admin", "recover", "--config", written(data, tmp_path))
+    is_made = data.exists()
+    data.mkdir()
+    empty = asyncio.run(not_recovered(settled(data)))
+
+    assert (nowhere.code, nowhere.out, is_made) == (2, "", False)
+    assert "is not the data directory of a gateway" in nowhere.err
+    assert empty == ("no-gateway", "No gateway has started on this database.")
 
 
 def test_without_credentials_the_next_step_is_named(tmp_path: Path) -> None:
@@ -184,7 +217,7 @@ def test_each_failure_has_its_code_and_a_next_step(tmp_path: Path) -> None:
         controlled = terminal.controlled
         url, token = controlled.url, controlled.token(ROOT)
         used_up = await _refused(url, None, "POST", "/init", "x")
-        controlled.bootstrap.begin()
+        await controlled.bootstrap.begin()
         told = [
             await _refused(url, "a.b.c", "GET", "/api/v0/tokens"),
             await _refused(url, token, "DELETE", "/api/v0/tokens/none"),
@@ -341,11 +374,11 @@ def test_credentials_come_back_as_they_were_kept_and_do_not_show_the_token(tmp_p
 def test_no_secret_is_spent_where_the_token_could_not_be_kept(tmp_path: Path) -> None:
     async def story(terminal: Terminal) -> tuple[Ran, bool]:
         controlled = terminal.controlled
-        secret = controlled.bootstrap.begin().reveal().decode()
+        secret = (await controlled.bootstrap.begin()).reveal().decode()
         ran = await terminal.run(
             "init-server", "--url", controlled.url, "--secret", secret, "--credentials", tmp_path
         )
-        return ran, controlled.bootstrap.is_open
+        return ran, await controlled.bootstrap.is_open()
 
     ran, is_open = at_terminal(tmp_path, story)
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from rich.text import Text
 
-from proxy.cli.control.api import Api
+from proxy.cli.control.api import Api, given
 from proxy.cli.control.credentials import Credentials
 from proxy.cli.control.rows import moment, row
 from proxy.cli.policy import console
@@ -20,7 +20,7 @@ _LAST_SECOND: Final = 253_402_300_799
 
 def grant(credentials: Credentials, words: Mapping[str, str | None], *, json: bool) -> None:
     """Make the grant of *words*, those of them that are not None."""
-    answer = Api.of(credentials).call("POST", _PATH, document=_given(words))
+    answer = Api.of(credentials).call("POST", _PATH, document=given(words))
     if json:
         console.print_json(answer)
         return
@@ -32,7 +32,7 @@ def grant(credentials: Credentials, words: Mapping[str, str | None], *, json: bo
 
 def revoke(credentials: Credentials, words: Mapping[str, str | None], *, json: bool) -> None:
     """End the grant of *words*, and every lease of the same."""
-    answer = Api.of(credentials).call("DELETE", _PATH, document=_given(words))
+    answer = Api.of(credentials).call("DELETE", _PATH, document=given(words))
     if json:
         console.print_json(answer)
         return
@@ -43,7 +43,7 @@ def revoke(credentials: Credentials, words: Mapping[str, str | None], *, json: b
 
 def list_them(credentials: Credentials, wanted: Mapping[str, str | None], *, json: bool) -> None:
     """Print the grants that are *wanted*, of all pages."""
-    api, parameters = Api.of(credentials), _given(wanted) | {"limit": _LARGEST_PAGE}
+    api, parameters = Api.of(credentials), given(wanted) | {"limit": _LARGEST_PAGE}
     found: list[dict[str, Any]] = []
     while True:
         page = api.call("GET", _PATH, parameters=parameters)
@@ -59,10 +59,6 @@ def list_them(credentials: Credentials, wanted: Mapping[str, str | None], *, jso
     now = time.time()
     lines = [row(*head, style="bold"), *(_line(one, now) for one in found)]
     console.print_columns(console.out(), lines)
-
-
-def _given(words: Mapping[str, str | None]) -> dict[str, str]:
-    return {name: value for name, value in words.items() if value is not None}
 
 
 def _line(one: Mapping[str, Any], now: float) -> list[Text]:

@@ -1,8 +1,7 @@
-"""`northgate init-server` and `northgate admin recover`: how an administrator gets his token."""
+"""`northgate init-server`: how an administrator gets his token."""
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Final
@@ -14,8 +13,6 @@ from proxy.cli.control.api import Api
 from proxy.cli.control.credentials import Credentials
 from proxy.cli.control.endings import CommandError
 from proxy.cli.policy import console
-from proxy.datadir import DataDirectory
-from proxy.identity.bootstrap import Bootstrap
 from proxy.identity.sealing import Secret
 
 _LONGEST_LINE: Final = 1024
@@ -37,37 +34,6 @@ def init_server(url: str, secret: str | None, path: Path, *, json: bool) -> None
     out.print(console.visible(f"You are the administrator of {api.url}."))
     out.print(console.visible(f"Your token is in {path}."))
     out.print("Next: northgate token issue CLIENT")
-
-
-def recover(directory: Path, *, json: bool) -> None:
-    """Print a new bootstrap secret, alone on stdout; the gateway may go on running."""
-    place = DataDirectory(directory)
-    try:
-        owner = directory.stat().st_uid
-        is_ours = (directory / "mode").is_file()
-    except OSError:
-        is_ours = False
-    if not is_ours:
-        message = f"{directory} is not the data directory of a gateway."
-        raise CommandError("no-data-dir", message, "Name the one that the settings call data_dir.")
-    if owner != os.geteuid():
-        message = f"{directory} belongs to another user, as whom the gateway runs."
-        raise CommandError("other-owner", message, "Run this as that user.")
-    try:
-        secret = Bootstrap(place.bootstrap).begin().reveal().decode()
-    except OSError as error:
-        message = f"The secret cannot be kept in {directory}: {error.strerror}."
-        raise CommandError("no-data-dir", message) from None
-    if json:
-        console.print_json({"secret": secret})
-        return
-    console.out().print(secret)
-    console.err().print(
-        "This secret is good once. Now run northgate init-server, with --url if the gateway is not "
-        "at http://localhost:8081, and give it the secret.\n"
-        "Tokens that were lost go on working until they end: northgate token list finds them, "
-        "northgate token revoke ends them."
-    )
 
 
 def _asked() -> str:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from proxy.cli.control.options import AsJson, CredentialsFile
+from proxy.cli.control.options import AsJson, CredentialsFile, Why, Yes
 
 token = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Issue and revoke tokens.")
 definition = typer.Typer(
@@ -31,7 +31,8 @@ def _run(work: Callable[[], None], *, json: bool) -> None:
 def init_server(
     *,
     url: Annotated[
-        str, typer.Option("--url", metavar="URL", help="The gateway's control listener.")
+        str,
+        typer.Option("--url", "--registry", metavar="URL", help="The gateway's control listener."),
     ] = "http://localhost:8081",
     secret: Annotated[
         str | None,
@@ -128,23 +129,42 @@ def list_tokens(
 
 @token.command(name="revoke")
 def revoke_token(
-    token_id: Annotated[str, typer.Argument(metavar="ID", help="As token list shows it.")],
+    token_id: Annotated[
+        str | None, typer.Argument(metavar="ID", help="As token list shows it.")
+    ] = None,
     *,
+    subject: Annotated[
+        str | None,
+        typer.Option(metavar="WHOSE", help="All of this one, such as client:ci or user:alice."),
+    ] = None,
+    before: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="All issued before then: 2027-01-31T18:00:00Z."),
+    ] = None,
+    yes: Yes = False,
+    why: Why = None,
     credentials: CredentialsFile = None,
     json: AsJson = False,
 ) -> None:
-    """Revoke a token; it is refused from then on.
+    """Revoke a token, or with --subject, --before or both all such; they are refused from then on.
 
-    Exit code 0, also if it was revoked before, or 1 if the gateway refuses, or 2 if it cannot be
-    asked.
+    Exit code 0, also if it was revoked before, or 1 if you or the gateway say no, or 2 if it cannot
+    be asked.
 
-    JSON: as one token of `token list`.
+    JSON: as one token of `token list`; with --subject or --before, revoked (how many).
     """
     from proxy.cli.control import credentials as files
     from proxy.cli.control import tokens
 
+    some = {"subject": subject, "issued_before": before}
+    if (token_id is None) is not any(one is not None for one in some.values()):
+        raise typer.BadParameter("Name one token, or say --subject or --before.")
     path = files.place(credentials, os.environ)
-    _run(lambda: tokens.revoke(files.load(path), token_id, json=json), json=json)
+    if token_id is not None:
+        if why is not None:
+            raise typer.BadParameter("--why goes with --subject and --before alone.")
+        _run(lambda: tokens.revoke(files.load(path), token_id, json=json), json=json)
+    _run(lambda: tokens.revoke_some(files.load(path), some, why=why, yes=yes, json=json), json=json)
 
 
 @definition.command(name="list")
@@ -301,9 +321,12 @@ def revoke_key(
 @admin.command()
 def rekey(
     *,
-    data_dir: Annotated[
-        Path, typer.Option("--data-dir", metavar="DIR", help="The gateway's data_dir.")
-    ],
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config", metavar="FILE", help="The settings; northgate.toml, if it is here."
+        ),
+    ] = None,
     old: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="The old master key; usually as the gateway finds it."),
@@ -314,36 +337,42 @@ def rekey(
     ] = None,
     json: AsJson = False,
 ) -> None:
-    """Keep private keys under a new master key, on the gateway's own machine, while it is stopped.
+    """Keep all that is secret under a new master key, on the gateway's own machine.
 
-    The new master key is NORTHGATE_NEW_MASTER_KEY, or else put into DIR/master.key. No token and no
+    Stop every gateway on the same database first: one that runs goes on with the keys it knows,
+    and opens no others. The new master key is NORTHGATE_NEW_MASTER_KEY, or else put into
+    master.key in the data directory; gateways on other machines must be given it. No token and no
     secret of a client ends by it; sessions begin again. Whoever is interrupted runs it again.
 
     Exit code 0, or 2 if nothing came of it.
 
-    JSON: old and new (the ids of the master keys), files (that were changed).
+    JSON: old and new (the ids of the master keys), secrets (the names of those that were changed).
     """
-    from proxy.cli.control import keys
+    from proxy.cli.control import offline
 
-    _run(lambda: keys.rekey(data_dir, old, new, os.environ, json=json), json=json)
+    _run(lambda: offline.rekey(config, old, new, os.environ, json=json), json=json)
 
 
 @admin.command()
 def recover(
     *,
-    data_dir: Annotated[
-        Path, typer.Option("--data-dir", metavar="DIR", help="The gateway's data_dir.")
-    ],
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config", metavar="FILE", help="The settings; northgate.toml, if it is here."
+        ),
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Make a new bootstrap secret, on the gateway's own machine, for init-server.
 
-    The secret is written alone on stdout. One that waited is no good any more.
+    It needs the database and the master key, as the gateway has them. The secret is written alone
+    on stdout. One that waited is no good any more.
 
-    Exit code 0, or 2 if DIR cannot be used.
+    Exit code 0, or 2 if nothing came of it.
 
     JSON: secret.
     """
-    from proxy.cli.control import beginning
+    from proxy.cli.control import offline
 
-    _run(lambda: beginning.recover(data_dir, json=json), json=json)
+    _run(lambda: offline.recover(config, os.environ, json=json), json=json)

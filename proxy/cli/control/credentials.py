@@ -12,7 +12,8 @@ from proxy.cli.control.endings import CommandError
 from proxy.identity.sealing import MasterKeyError, Secret, private_text, write_private
 
 _BEGIN = (
-    "Run northgate init-server with the secret that northgate serve printed at its first start."
+    "Run northgate login with a token, or northgate init-server with the secret that northgate "
+    "serve printed at its first start."
 )
 
 

@@ -1,12 +1,9 @@
-"""`northgate key ...` and `northgate admin rekey`: signing keys, and what they are kept under."""
+"""`northgate key ...`: signing keys."""
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, Final
 
 from rich.text import Text
@@ -16,21 +13,6 @@ from proxy.cli.control.credentials import Credentials
 from proxy.cli.control.endings import Code, CommandError
 from proxy.cli.control.rows import moment, row
 from proxy.cli.policy import console
-from proxy.datadir import DataDirectory
-from proxy.identity.keyring import Plane
-from proxy.identity.rekeying import rekey as seal_anew
-from proxy.identity.sealing import (
-    MASTER_KEY_VARIABLE,
-    DamagedError,
-    MasterKey,
-    MasterKeyError,
-    master_key,
-    private_text,
-    write_private,
-)
-from storage.journal.files import lock
-
-NEW_MASTER_KEY_VARIABLE: Final = "NORTHGATE_NEW_MASTER_KEY"
 
 _PATH: Final = "/api/v0/keys"
 _LONGEST_LINE: Final = 1024
@@ -62,39 +44,6 @@ def revoke(credentials: Credentials, key_id: str, *, why: str, yes: bool, json: 
     _show(api.call("POST", path, document={"why": why}), json=json)
 
 
-def rekey(
-    directory: Path,
-    old_file: Path | None,
-    new_file: Path | None,
-    environ: Mapping[str, str],
-    *,
-    json: bool,
-) -> None:
-    """Keep the keys of a gateway that is not running under a new master key."""
-    place = _own(directory)
-    try:
-        with _resting(place):
-            old, new = _old(place, old_file, environ), _new(place, new_file, environ)
-            if old.id == new.id:
-                message = "The new master key is the old one."
-                raise CommandError("same-key", message, "Give another, or none to have one made.")
-            keyrings = {plane: place.keyring(plane.value) for plane in Plane}
-            changed = seal_anew(keyrings, place.keyring("credentials"), old, new)
-            _put_in_place(place, new_file, environ)
-    except (MasterKeyError, DamagedError) as error:
-        raise CommandError("bad-master-key", str(error)) from None
-    except OSError as error:
-        message = f"The keys in {directory} cannot be used: {error.strerror}."
-        raise CommandError("no-data-dir", message, "Run it again: it goes on from there.") from None
-    if json:
-        files = [path.name for path in changed]
-        console.print_json({"old": old.id, "new": new.id, "files": files})
-        return
-    text = f"{console.counted(len(changed), 'file')} sealed under the master key {new.id}."
-    console.out().print(console.visible(text))
-    console.err().print(console.visible(_next_step(place, environ)))
-
-
 def _show(answer: Mapping[str, Any], *, json: bool) -> None:
     if json:
         console.print_json(answer)
@@ -124,80 +73,3 @@ def _agreed(key: Mapping[str, Any]) -> None:
     if sys.stdin.readline(_LONGEST_LINE).strip().lower() not in _YES:
         hint = "Say yes, or use --yes where nobody can be asked."
         raise CommandError("not-revoked", "Nothing was revoked.", hint, exit_code=Code.NO)
-
-
-def _own(directory: Path) -> DataDirectory:
-    """Return the data directory *directory*. Raises `CommandError` unless it is this user's."""
-    try:
-        owner, is_ours = directory.stat().st_uid, (directory / "mode").is_file()
-    except OSError:
-        owner, is_ours = os.geteuid(), False
-    if not is_ours:
-        message = f"{directory} is not the data directory of a gateway."
-        raise CommandError("no-data-dir", message, "Name the one that the settings call data_dir.")
-    if owner != os.geteuid():
-        message = f"{directory} belongs to another user, as whom the gateway runs."
-        raise CommandError("other-owner", message, "Run this as that user.")
-    return DataDirectory(directory)
-
-
-@contextmanager
-def _resting(place: DataDirectory) -> Iterator[None]:
-    """Keep gateways from starting in *place*. Raises `CommandError` if one runs there."""
-    held = []
-    try:
-        for path in sorted(place.journal.glob("*.lock")):
-            try:
-                held.append(lock(path))
-            except BlockingIOError:
-                message = f"A gateway is running in {place.path}."
-                raise CommandError("running", message, "Stop it, and run this again.") from None
-        yield
-    finally:
-        for handle in held:
-            os.close(handle)
-
-
-def _old(place: DataDirectory, file: Path | None, environ: Mapping[str, str]) -> MasterKey:
-    if file is None and MASTER_KEY_VARIABLE in environ:
-        return master_key(place.master_key, environ)
-    return _in_file(place.master_key if file is None else file)
-
-
-def _new(place: DataDirectory, file: Path | None, environ: Mapping[str, str]) -> MasterKey:
-    given = environ.get(NEW_MASTER_KEY_VARIABLE)
-    if given is not None:
-        return master_key(place.master_key, {MASTER_KEY_VARIABLE: given})
-    # One that was made stays where it is found again, should this be interrupted.
-    return master_key(_waiting(place), {}) if file is None else _in_file(file)
-
-
-def _waiting(place: DataDirectory) -> Path:
-    return place.master_key.with_name(f"{place.master_key.name}.next")
-
-
-def _in_file(path: Path) -> MasterKey:
-    if not path.is_file():
-        message = f"There is no master key in {path}."
-        hint = f"Name its file, or set {MASTER_KEY_VARIABLE} as the gateway has it."
-        raise CommandError("no-master-key", message, hint)
-    return master_key(path, {})
-
-
-def _put_in_place(place: DataDirectory, file: Path | None, environ: Mapping[str, str]) -> None:
-    """Let the gateway find the new key where it looks, unless it is given by a variable."""
-    if NEW_MASTER_KEY_VARIABLE in environ:
-        return
-    if file is None:
-        _waiting(place).replace(place.master_key)
-    else:
-        write_private(place.master_key, private_text(file))
-
-
-def _next_step(place: DataDirectory, environ: Mapping[str, str]) -> str:
-    if NEW_MASTER_KEY_VARIABLE in environ:
-        rest = f" Remove {place.master_key}." if place.master_key.exists() else ""
-        return f"Start the gateway with {MASTER_KEY_VARIABLE} set to the new master key.{rest}"
-    if MASTER_KEY_VARIABLE in environ:
-        return f"It is in {place.master_key}: start the gateway without {MASTER_KEY_VARIABLE}."
-    return f"It is in {place.master_key}: start the gateway as before."

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 from rich.text import Text
 
-from proxy.cli.control.api import Api, segment
+from proxy.cli.control.api import Api, given, segment
+from proxy.cli.control.asking import agreed
 from proxy.cli.control.credentials import Credentials
 from proxy.cli.control.endings import CommandError
 from proxy.cli.control.rows import moment, row
 from proxy.cli.policy import console
 
 _TTL: Final = re.compile(r"([0-9]{1,9})([smhd]?)")
+_OTHERWISE: Final = "Say yes, or use --yes where nobody can be asked."
 _SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -66,6 +69,27 @@ def revoke(credentials: Credentials, token_id: str, *, json: bool) -> None:
     since = moment(answer["revoked_at"])
     text = f"Token {answer['token_id']} of {answer['subject']} is revoked since {since}."
     console.out().print(console.visible(text))
+
+
+def revoke_some(
+    credentials: Credentials,
+    wanted: Mapping[str, str | None],
+    *,
+    why: str | None,
+    yes: bool,
+    json: bool,
+) -> None:
+    """Revoke all tokens of a subject, or before a moment, after somebody agreed unless *yes*."""
+    api, document = Api.of(credentials), given(wanted) | given({"why": why})
+    if not yes:
+        whose = wanted["subject"] or "everybody"
+        question = f"Revoke the tokens of {whose}, yours among them if they are such?"
+        agreed(question, "not-revoked", "Nothing was revoked.", _OTHERWISE)
+    answer = api.call("POST", "/api/v0/tokens/revoke", document=document)
+    if json:
+        console.print_json(answer)
+        return
+    console.out().print(f"Revoked: {console.counted(answer['revoked'], 'token')}.")
 
 
 def seconds(text: str) -> int:
