@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -60,10 +60,13 @@ class Database:
         if self._is_closed:
             raise DatabaseUnavailableError("closed")
         with failures():
-            async with self._reading.connect() as connection:
+            async with AsyncExitStack() as stack:
+                connection = await stack.enter_async_context(self._reading.connect())
                 try:
                     if connection.dialect.name == "postgresql":
                         await postgresql.listen(connection, heard)
+                    else:
+                        await stack.enter_async_context(sqlite.hearing(self._reading, heard))
                     yield connection
                 finally:
                     # Nobody else should have one that hears.

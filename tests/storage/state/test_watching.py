@@ -108,9 +108,9 @@ def test_a_change_is_heard_of_in_time_and_as_what_it_is(
     assert asyncio.run(run()) < PROMISED
 
 
-def test_a_server_brings_news_sooner_than_a_look_would(served: ServerPlace) -> None:
+def test_news_comes_sooner_than_a_look_would(place: Place) -> None:
     async def run() -> float:
-        async with two(served) as (database, heard, watch):
+        async with two(place) as (database, heard, watch):
             await true(lambda: watch.behind < LOOK_SECONDS / 2)
             delays = []
             for number in range(5):
