@@ -4,7 +4,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format fuzz bench lock clean
+.PHONY: help run test lint format fuzz bench lock clean tools packages servers
+
+# Much of what runs here are short-lived interpreters: none compiles what another has compiled.
+export PYTHONDONTWRITEBYTECODE :=
 
 help: ## List the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -21,11 +24,18 @@ $(STAMP): pyproject.toml requirements.lock
 run: $(STAMP) ## Show a gateway at work, and leave it running
 	$(BIN)/northgate quickstart
 
-test: $(STAMP) ## Run every test
-	sh bench/tools.sh
-	$(BIN)/python -m tests.live.install
-	$(BIN)/python -m tests.live.python_servers
+test: $(STAMP) tools packages servers ## Run every test
 	$(BIN)/python -m pytest -n auto -m "not fuzz"
+
+# What the tests need, each independent of the others.
+tools:
+	sh bench/tools.sh
+
+packages: $(STAMP)
+	$(BIN)/python -m tests.live.install
+
+servers: $(STAMP)
+	$(BIN)/python -m tests.live.python_servers
 
 lint: $(STAMP) ## Check style and types
 	$(BIN)/ruff check .
@@ -39,12 +49,15 @@ format: $(STAMP) ## Format the code
 fuzz: $(STAMP) ## Run the long random tests
 	$(BIN)/python -m pytest -n auto -m fuzz --timeout 7200
 
-bench: $(STAMP) ## Measure, as ratios within one run
-	sh bench/tools.sh
+bench: $(STAMP) tools ## Measure, as ratios within one run
 	$(BIN)/python -m bench
 
-lock: ## Write requirements.lock anew (needs uv on the path)
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --group dev --output-file requirements.lock pyproject.toml
+COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
+
+lock: ## Write the lock files anew (needs uv on the path)
+	$(COMPILE) --group dev --output-file requirements.lock pyproject.toml
+	$(COMPILE) --no-annotate --constraint requirements.lock --output-file docker/requirements.lock pyproject.toml
+	echo setuptools | $(COMPILE) --no-annotate --constraint requirements.lock --output-file docker/build.lock -
 
 clean: ## Remove what the other commands made
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
