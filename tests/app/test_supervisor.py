@@ -14,7 +14,7 @@ from proxy.workers import supervisor
 from proxy.workers.supervisor import MOST_ATTEMPTS, Supervisor
 
 BEGINNING = """\
-import os, signal, sys
+import os, signal, sys, time
 number, lives = int(sys.argv[1]), sys.argv[2]
 with open(lives, "a") as file:
     file.write(f"{number} ")
@@ -70,7 +70,11 @@ if number == 0:
 if not os.path.exists(mark):
     sys.exit(1)
 ready()
+if number == 1:
+    open(lives + ".one", "w").close()
 if number == 2:
+    while not os.path.exists(lives + ".one"):
+        time.sleep(0.01)
     stop_all()
 wait()
 """

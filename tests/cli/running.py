@@ -8,11 +8,14 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from typer.testing import CliRunner
 
 from proxy.cli.main import app
+from tests.cli.forking import Forked
+
+_LONGEST: Final = 60.0
 
 TYPES = """\
 actor Client {}
@@ -53,6 +56,13 @@ def run(*args: str | Path, stdin: bytes | None = None) -> Ran:
 
 def command(*args: str | Path) -> list[str]:
     return [sys.executable, "-m", "proxy.cli.main", *map(str, args)]
+
+
+def run_forked(*args: str | Path, stdin: str = "", **environment: str) -> Ran:
+    """Do what `run_process` does, but for what an interpreter does before it reaches our code."""
+    with Forked([*map(str, args)], Path.cwd(), {**os.environ, **environment}) as process:
+        out, err = process.communicate(stdin, _LONGEST)
+    return Ran(process.wait(), out, err)
 
 
 def run_process(*args: str | Path, **environment: str) -> Ran:

@@ -20,6 +20,9 @@ from proxy.identity.keyring import Plane
 from proxy.identity.planes import TokenPlane
 from proxy.identity.principal import ActorType
 from proxy.identity.sealing import master_key
+from storage.engine import open_database
+from storage.secrets import SecretLedger
+from tests.cli.forking import Forked
 from tests.cli.running import command
 
 PATIENCE: Final = 60.0
@@ -63,7 +66,7 @@ class Transcript(Thread):
 class Started:
     """The process, with `out` and `err` as far as they have come."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str] | Forked) -> None:
         assert process.stdout is not None
         assert process.stderr is not None
         self.process = process
@@ -82,15 +85,31 @@ class Started:
 @contextmanager
 def started(*args: str | Path, cwd: Path, **environment: str) -> Iterator[Started]:
     """Run `northgate` with *args* until the block ends, or before."""
-    with subprocess.Popen(  # noqa: S603  this interpreter and arguments of ours
+    process = Forked([*map(str, args)], cwd, {**PLACED, **environment})
+    process.stdin.close()
+    with _until_the_end(process) as running:
+        yield running
+
+
+@contextmanager
+def started_anew(*args: str | Path, cwd: Path) -> Iterator[Started]:
+    """Do what `started` does, in an interpreter that begins with it."""
+    process = subprocess.Popen(  # noqa: S603  this interpreter and arguments of ours
         command(*args),
         cwd=cwd,
-        env={**PLACED, **environment},
+        env=PLACED,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    ) as process:
+    )
+    with _until_the_end(process) as running:
+        yield running
+
+
+@contextmanager
+def _until_the_end(process: subprocess.Popen[str] | Forked) -> Iterator[Started]:
+    with process:
         running = Started(process)
         try:
             yield running
@@ -109,11 +128,20 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def token_of(client: str, data_dir: Path, public_url: str) -> str:
+async def token_of(client: str, data_dir: Path, public_url: str) -> str:
     """Return a token of *client* for the gateway that has started in *data_dir*."""
-    place = DataDirectory(data_dir)
-    master = master_key(place.master_key, {})
-    keys = place.keyring(Plane.DATA.value)
-    plane = TokenPlane(Plane.DATA, public_url, keys, master, time.time, longest_life=3600)
+    master = master_key(DataDirectory(data_dir).master_key, {})
+    database = await open_database(f"sqlite:///{data_dir / 'northgate.db'}")
+    try:
+        plane = await TokenPlane.opened(
+            Plane.DATA,
+            public_url,
+            SecretLedger(database, time.time),
+            master,
+            time.time,
+            longest_life=3600,
+        )
+    finally:
+        await database.close()
     wanted = TokenRequest(ActorType.CLIENT, client, public_url, 600)
     return plane.issuer.issue(wanted).text.reveal().decode()

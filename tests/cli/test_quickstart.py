@@ -29,8 +29,8 @@ from proxy.cli.quickstart import texts
 from proxy.cli.quickstart.run import run
 from proxy.config import load
 from storage.journal import Kind, read, verify
-from tests.cli.running import Ran, command, run_process
-from tests.cli.started import PLACED, Started, free_ports, started
+from tests.cli.running import Ran, command, run_forked, run_process
+from tests.cli.started import PLACED, Started, free_ports, started, started_anew
 
 SEEN: Final = {"list_notes", "add_note", "fetch_page"}
 QUOTED: Final = re.compile(r"^(?:  \w[\w ]{7}|\s{11})(\w+\.polar):(\d+) +(.+)$", re.MULTILINE)
@@ -52,13 +52,15 @@ class Shown:
 
 
 def shown_in(directory: Path, *args: str) -> Shown:
-    return Shown(run_process("quickstart", "--exit", "--dir", directory, *args), directory)
+    return Shown(run_forked("quickstart", "--exit", "--dir", directory, *args), directory)
 
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
     port = str(free_ports(1)[0])
-    return shown_in(tmp_path_factory.mktemp("shown") / "place", "--port", port)
+    directory = tmp_path_factory.mktemp("shown") / "place"
+    ran = run_process("quickstart", "--exit", "--dir", directory, "--port", port)
+    return Shown(ran, directory)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +70,8 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def live(here: Path) -> Iterator[Started]:
-    with started("quickstart", "--port", str(free_ports(1)[0]), cwd=here) as running:
+    port = str(free_ports(1)[0])
+    with started_anew("quickstart", "--port", port, cwd=here) as running:
         running.out.until(r"^What to try next:(\n.+)+\n.*policy test.*\n")
         yield running
 
@@ -281,7 +284,7 @@ def test_the_policy_that_it_writes_is_laid_out_as_the_formatter_has_it(tmp_path:
     written = tmp_path / "demo.polar"
     written.write_text(texts.POLICY, encoding="utf-8")
 
-    assert run_process("policy", "fmt", "--check", written).code == 0
+    assert run_forked("policy", "fmt", "--check", written).code == 0
 
 
 def endpoint(live: Started) -> tuple[str, str]:

@@ -18,8 +18,8 @@ import pytest
 
 from proxy import policyfiles
 from storage.journal import Kind, Record, read, verify
-from tests.cli.running import run_process, written
-from tests.cli.started import PATIENCE, Started, free_ports, started, token_of
+from tests.cli.running import run_forked, written
+from tests.cli.started import PATIENCE, Started, free_ports, started, started_anew, token_of
 from tests.live.servers import dual_era
 
 CALLS: Final = 12
@@ -79,7 +79,7 @@ def refused(site: Site, config: Path) -> str:
         socket.create_server(("127.0.0.1", site.data)),
         socket.create_server(("127.0.0.1", site.admin)),
     ):
-        ran = run_process("serve", "--config", config)
+        ran = run_forked("serve", "--config", config)
     assert (ran.code, ran.out) == (2, "")
     assert "Traceback" not in ran.err
     # It never came as far as its ports.
@@ -145,7 +145,7 @@ def test_what_is_wrong_with_policy_and_upstreams_and_settings_is_told_at_once(si
 
 def test_the_bootstrap_secret_is_printed_once_and_kept_nowhere(site: Site) -> None:
     config = site.settings()
-    with started("serve", "--config", config, cwd=site.directory) as first:
+    with started_anew("serve", "--config", config, cwd=site.directory) as first:
         first.err.until(STARTED)
         secret = first.out.until(r"--secret (\S+)$")[1]
         assert first.stopped() == 0
@@ -165,7 +165,7 @@ def test_a_second_gateway_on_the_same_data_is_refused_with_a_sentence(site: Site
     data, admin = free_ports(2)
     with started("serve", "--config", config, cwd=site.directory) as first:
         first.err.until(STARTED)
-        second = run_process(
+        second = run_forked(
             "serve",
             "--config",
             config,
@@ -185,7 +185,7 @@ def test_a_second_gateway_on_the_same_data_is_refused_with_a_sentence(site: Site
 
 def test_a_port_that_is_taken_is_named(site: Site) -> None:
     with socket.create_server(("127.0.0.1", site.data)):
-        ran = run_process("serve", "--config", site.settings())
+        ran = run_forked("serve", "--config", site.settings())
 
     assert ran.code == 2
     assert "The gateway cannot listen:" in ran.err
@@ -224,7 +224,7 @@ def test_told_to_stop_it_lets_running_calls_end_and_leaves_a_whole_journal(
 
 async def stopped_under_load(site: Site, running: Started, number: int) -> tuple[list[str], int]:
     """Stop the gateway while all calls are under way, and return what they are told."""
-    token = token_of("load", site.data_dir, site.url)
+    token = await token_of("load", site.data_dir, site.url)
     async with httpx2.AsyncClient(timeout=PATIENCE, trust_env=False) as http:
         calls = [asyncio.create_task(called(http, site, token)) for _ in range(CALLS)]
         ends = time.monotonic() + PATIENCE

@@ -65,7 +65,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
 def impatient() -> Iterator[None]:
     """Let streams of upstreams begin to end after seconds, and not after an hour."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("proxy.app.parts.PoolLimits", partial(Limits, stream_life=2.5))
+        patch.setattr("proxy.app.registry.Limits", partial(Limits, stream_life=2.5))
         yield
 
 

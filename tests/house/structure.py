@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
+from itertools import accumulate
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -155,17 +156,53 @@ def may_import(layer: Layer, name: str) -> bool:
     return top in sys.stdlib_module_names or layer.foreign is None or top in layer.foreign
 
 
-def circle(modules: Mapping[str, Source]) -> list[str]:
-    """Return modules that import each other in a circle while loading; none if there are none."""
-    graph = {
+def loading(modules: Mapping[str, Source]) -> dict[str, set[str]]:
+    """Return which of *modules* the text of each imports while it is loaded."""
+    return {
         name: set(imports(at_load(source.tree), source.package, modules)) & modules.keys()
         for name, source in modules.items()
     }
+
+
+def circle(modules: Mapping[str, Source]) -> list[str]:
+    """Return modules that import each other in a circle while loading; none if there are none."""
     try:
-        TopologicalSorter(graph).prepare()
+        TopologicalSorter(loading(modules)).prepare()
     except CycleError as error:
         return list(error.args[1])
     return []
+
+
+def origins(modules: Mapping[str, Source]) -> dict[str, str | None]:
+    """Return what to load first, of what each module needs in any case: what brings the most.
+
+    Where packages need what is in them the order matters, and what an interpreter loads first is
+    the package of a module. None where there is nothing.
+    """
+    graph = {name: found | packages(name, modules) for name, found in loading(modules).items()}
+    for found in graph.values():
+        found |= {package for name in found for package in packages(name, modules)}
+    needed = {name: reached(name, graph) for name in graph}
+    return {
+        name: max(packages(name, modules), key=len, default=None)
+        if name in needed[name]
+        else max(sorted(graph[name]), key=lambda one: len(needed[one]), default=None)
+        for name in graph
+    }
+
+
+def packages(name: str, modules: Iterable[str]) -> set[str]:
+    return {one for one in accumulate(name.split("."), "{}.{}".format) if one in modules} - {name}
+
+
+def reached(start: str, graph: Mapping[str, set[str]]) -> set[str]:
+    found: set[str] = set()
+    waiting = [start]
+    while waiting:
+        new = graph[waiting.pop()] - found
+        found |= new
+        waiting += new
+    return found
 
 
 def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
@@ -193,6 +230,11 @@ def words(name: str) -> set[str]:
     return {form for word in found for form in (word.lower(), word.lower().removesuffix("s"))}
 
 
+def asserted(tree: ast.AST) -> list[int]:
+    """Return the lines of the statements that an interpreter may leave out."""
+    return [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Assert)]
+
+
 def waits(tree: ast.AST) -> bool:
     waiting = ast.Await | ast.AsyncFunctionDef | ast.AsyncFor | ast.AsyncWith
     return any(isinstance(node, waiting) for node in ast.walk(tree))
@@ -216,46 +258,53 @@ def tracked_texts() -> Iterator[tuple[str, str]]:
 
 
 IMPORT_EACH = """\
-import importlib, json, os, sys, traceback
+import gc, importlib, json, os, sys, traceback
 
-foreign, modules = json.load(sys.stdin)
+foreign, origins = json.load(sys.stdin)
 for name in foreign:
     try:
         importlib.import_module(name)
     except ImportError:
         pass
-failed = []
-for name in modules:
-    child = os.fork()
-    if not child:
-        try:
-            importlib.import_module(name)
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    if os.waitpid(child, 0)[1]:
-        failed.append(name)
-print(json.dumps(failed))
+
+def fork_each(origin):
+    for name in sorted(name for name, its in origins.items() if its == origin):
+        child = os.fork()
+        if not child:
+            try:
+                importlib.import_module(name)
+            except BaseException:
+                traceback.print_exc()
+                os.write(1, name.encode() + b"\\n")
+                os._exit(1)
+            fork_each(name)
+            os._exit(0)
+        os.waitpid(child, 0)
+
+gc.disable()  # it would copy in each process what all of them share
+fork_each(None)
 """
 
 
-def modules_that_fail_alone(names: Iterable[str], foreign: Iterable[str], root: Path) -> list[str]:
-    """Return those of *names* that cannot be the first of ours that an interpreter imports.
+def modules_that_fail_alone(
+    origins: Mapping[str, str | None], foreign: Iterable[str], root: Path
+) -> list[str]:
+    """Return those of *origins* that cannot be the first of ours that an interpreter imports.
 
-    Each gets a fork of one interpreter that has loaded nothing but modules of others, among them
-    those of the names *foreign*, which costs a fraction of a fresh interpreter. What went wrong is
-    on the standard error.
+    Each is loaded where nothing else of ours is but its origin, and what that needs, which costs a
+    fraction of a fresh interpreter: a fork of the process that has loaded the origin, or where
+    there is none, of one that has loaded nothing but modules of others, among them those of the
+    names *foreign*. Those whose origin fails are left out. What went wrong is told on stderr.
     """
     done = subprocess.run(  # noqa: S603  this interpreter and the text above
         [sys.executable, "-c", IMPORT_EACH],
-        input=json.dumps([sorted(foreign), sorted(names)]),
+        input=json.dumps([sorted(foreign), dict(origins)]),
         cwd=root,
         stdout=subprocess.PIPE,
         text=True,
         check=True,
     )
-    return list(json.loads(done.stdout.splitlines()[-1]))
+    return done.stdout.split()
 
 
 def foreign_names() -> set[str]:

@@ -13,6 +13,7 @@ from tests.house.structure import (
     forbidden_imports,
     long_functions,
     modules_that_fail_alone,
+    origins,
     places_outside,
     vague_names,
     waits,
@@ -84,7 +85,38 @@ def test_a_module_that_needs_another_to_be_imported_first_is_found(tmp_path: Pat
     (tmp_path / "first.py").write_text("import second\nready = True\n")
     (tmp_path / "second.py").write_text("import first\nfirst.ready\n")
 
-    assert modules_that_fail_alone(["first", "second"], ["no_such_package"], tmp_path) == ["first"]
+    origins = {"first": None, "second": None}
+    assert modules_that_fail_alone(origins, ["no_such_package"], tmp_path) == ["first"]
+
+
+def test_a_module_that_needs_what_another_brings_is_found(tmp_path: Path) -> None:
+    (tmp_path / "low.py").write_text("")
+    (tmp_path / "left.py").write_text("import low\nlow.ready = True\n")
+    (tmp_path / "right.py").write_text("import low\nlow.ready\n")
+
+    origins = {"low": None, "left": "low", "right": "low"}
+    assert modules_that_fail_alone(origins, [], tmp_path) == ["right"]
+
+
+def test_a_module_is_loaded_after_what_brings_most_of_what_it_needs() -> None:
+    texts = {
+        "policies": "",
+        "policies.low": "",
+        "policies.more": "import policies.low",
+        "policies.top": "import policies.low, policies.more",
+        "storage": "import storage.inside",
+        "storage.inside": "import policies.top",
+    }
+    modules = {name: source(text, name, name.partition(".")[0]) for name, text in texts.items()}
+
+    assert origins(modules) == {
+        "policies": None,
+        "policies.low": "policies",
+        "policies.more": "policies.low",
+        "policies.top": "policies.more",
+        "storage": None,
+        "storage.inside": "storage",
+    }
 
 
 def test_a_function_of_fifty_one_lines_is_found_and_one_of_fifty_is_not() -> None:

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 from tests.live.install import HERE, PACKAGES, install
 from tests.live.servers import Server, running
-from tests.node import NODE
+from tests.node import COMPILED, NODE
 
 REVISIONS: Final = ("2026-07-28", "2025-11-25", "2025-06-18")
 
@@ -146,7 +146,7 @@ def _run(node: Sequence[str], args: Sequence[str], variables: Mapping[str, str])
         options = ["--timeout", str(_SCENARIO_MILLISECONDS), "-o", place]
         done = subprocess.run(  # noqa: S603  the program is our own choice
             [str(NODE), *node, str(_SUITE), *args, *options],
-            env={"PATH": os.environ["PATH"], **variables},
+            env={"PATH": os.environ["PATH"], **COMPILED, **variables},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

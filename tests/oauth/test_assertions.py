@@ -67,8 +67,12 @@ WRONG_CLAIMS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("changes", WRONG_CLAIMS, ids=range(len(WRONG_CLAIMS)))
 def test_an_assertion_with_a_wrong_claim_proves_nothing(changes: dict[str, Any]) -> None:
+    # The rows were written at one moment, and are read at another.
+    said = claims("ci", **({"iat": NOW, "exp": NOW + 60} | changes))
+
     with pytest.raises(BadAssertionError):
-        proof(raw(KEY, {"alg": "EdDSA"}, claims("ci", **changes)))
+        proof(raw(KEY, {"alg": "EdDSA"}, said), now=NOW)
+    assert proof(raw(KEY, {"alg": "EdDSA"}, claims("ci", iat=NOW, exp=NOW + 60)), now=NOW)
 
 
 def raw(key: SigningKey, header: Mapping[str, object], said: Mapping[str, object]) -> str:

@@ -49,11 +49,22 @@ def check(
 
 
 class Checker:
-    """Checks proofs about one policy, one set of facts and one moment."""
+    """Checks proofs about one policy, one set of facts and one moment.
 
-    def __init__(self, modules: Sequence[Module], facts: Stored, now: int) -> None:
+    A *reference* about the same may be given; it only saves time.
+    """
+
+    def __init__(
+        self,
+        modules: Sequence[Module],
+        facts: Stored,
+        now: int,
+        *,
+        reference: Reference | None = None,
+    ) -> None:
         self._modules = modules
         self._now = now
+        self._given = reference
         pairs = list(facts.items() if isinstance(facts, Mapping) else facts)
         self._facts = [fact for fact, _ in pairs]
         self._origins: dict[Claim, set[str]] = defaultdict(set)
@@ -66,7 +77,7 @@ class Checker:
 
     @cached_property
     def _reference(self) -> Reference:
-        return Reference(self._modules, self._facts, self._now)
+        return self._given or Reference(self._modules, self._facts, self._now)
 
     def check(self, proof: Proof, *, goal: Fact | None = None) -> None:
         """Do what the function `check` promises."""
