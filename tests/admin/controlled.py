@@ -212,6 +212,30 @@ class Controlled:
                 yield path.read_bytes().decode("latin-1")
 
 
+class Databases:
+    """Databases of a server: one for the first directory of a test, and others for the rest."""
+
+    served: Databases | None = None
+    """Where tests keep their state just now, unless in files."""
+
+    def __init__(self, first: str, another: Callable[[], str]) -> None:
+        self._urls: dict[Path, str] = {}
+        self._first = first
+        self._another = another
+
+    def of(self, directory: Path) -> str:
+        if directory not in self._urls:
+            self._urls[directory] = self._another() if self._urls else self._first
+        return self._urls[directory]
+
+
+def database_of(directory: Path) -> str:
+    """Return the URL of the database that belongs to *directory*, new or as it was left."""
+    if Databases.served is not None:
+        return Databases.served.of(directory)
+    return f"sqlite:///{directory / 'northgate.db'}"
+
+
 def _is_of_the_journal(record: Record) -> bool:
     return record.kind == "checkpoint" or str(record.payload.get("what", "")).startswith("journal.")
 
@@ -229,7 +253,7 @@ async def controlling(
 ) -> AsyncIterator[Controlled]:
     clock, disk, log = Moving(), FullFiles(), io.StringIO()
     master = MasterKey(Secret(bytes(range(32))))
-    database = await open_database(f"sqlite:///{directory / 'northgate.db'}", wait=database_wait)
+    database = await open_database(database_of(directory), wait=database_wait)
     secrets = SecretLedger(database, clock)
     planes = {
         plane: await TokenPlane.opened(plane, url, secrets, master, clock, longest_life=DAY)

@@ -547,11 +547,13 @@ def test_t06_without_a_good_token_there_is_nothing_to_see(tmp_path: Path, caller
             controlled.clock.offset = -DAY
             text = controlled.token(life=60)
             controlled.clock.offset = 0
-        statuses = {
-            (await controlled.ask(method, f"/api/v0{path}", text)).status
+        # All at once: each waits a while for a key that another process may have made.
+        asked = (
+            controlled.ask(method, f"/api/v0{path}", text)
             for routes in GUARDED.values()
             for method, path in routes
-        }
+        )
+        statuses = {said.status for said in await asyncio.gather(*asked)}
         return statuses, controlled.records()
 
     assert told(tmp_path, story) == ({401}, [])
