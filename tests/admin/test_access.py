@@ -107,7 +107,9 @@ def test_t08_each_caller_gets_exactly_what_he_may_at_each_endpoint(
         token = await _prepared(controlled, row.caller)
 
         async def statuses(routes: tuple[tuple[str, str], ...]) -> list[int]:
-            return [(await controlled.ask(*route, token)).status for route in routes]
+            # At once: each may wait a while for a key that another process may have made.
+            said = await asyncio.gather(*(controlled.ask(*route, token) for route in routes))
+            return [one.status for one in said]
 
         return await statuses(OPEN), await statuses(IDENTIFIED), await statuses(GUARDED)
 
