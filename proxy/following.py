@@ -19,8 +19,9 @@ AGAIN_SECONDS: Final = 0.2
 class Following:
     """Reads anew what changed, by the reader of each kind; kinds without one are passed over.
 
-    *monotonic* tells seconds. *on_failure* is told what a reader raises for which there is no help
-    in reading again; what is known goes on serving until the next change.
+    What cannot be read is read again until it can, for a revocation may stand in it, and until then
+    all that is known grows old. *monotonic* tells seconds. *on_failure* is told once what a reader
+    raises that is no outage, until that reader has done its work.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Following:
         self._changed: set[What] = set()
         self._is_due = asyncio.Event()
         self._behind_since: float | None = None
+        self._told: set[What] = set()
 
     @property
     def behind(self) -> float:
@@ -67,10 +69,13 @@ class Following:
     async def _read(self, what: What) -> None:
         try:
             await self._readers[what]()
-        except StateError:
-            self.changed(what)
         except Exception as error:  # noqa: BLE001  who stops following would never see a revocation
-            self._on_failure(error)
+            self.changed(what)
+            if what not in self._told and not isinstance(error, StateError):
+                self._told.add(what)
+                self._on_failure(error)
+        else:
+            self._told.discard(what)
 
 
 class Revoked:

@@ -162,11 +162,11 @@ def test_no_glob_takes_long_on_8_kib(glob: str) -> None:
     texts = ["a" * 8192, "a/" * 4096, "aaaaaaa/" * 1024, "/" * 8192, "a" * 4096 + "/" + "a" * 4095]
     check = glob_check(glob)
 
-    began = time.process_time()
+    began = time.thread_time()  # of this thread alone: others of the process have work too
     verdicts = [check(text) for text in texts]
 
     assert verdicts == [False] * len(texts)
-    assert time.process_time() - began < 1
+    assert time.thread_time() - began < 0.25
 
 
 @pytest.mark.parametrize(

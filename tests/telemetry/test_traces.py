@@ -187,7 +187,7 @@ def test_a_collector_that_never_answers_costs_a_bounded_queue_and_no_time() -> N
         traces.close(seconds=0.3)
         took = time.perf_counter() - began
 
-    assert slowest < 5
+    assert slowest < 1
     assert took < 2
     assert calls - 2 * MOST_WAITING_SPANS <= dropped < calls
     # The hole is closed now, so the export that hung ends, and all that waited is counted.
