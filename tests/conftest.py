@@ -7,12 +7,14 @@ from collections.abc import Generator, Iterator
 import pytest
 
 from tests.canary import Canary
+from tests.remembering import remember_policies
 
 CANARY = Canary()
 
 
 def pytest_configure() -> None:
     CANARY.watch()
+    remember_policies()
 
 
 @pytest.fixture(autouse=True, scope="module")

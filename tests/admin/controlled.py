@@ -6,10 +6,12 @@ import asyncio
 import io
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import aiohttp
@@ -233,7 +235,24 @@ def database_of(directory: Path) -> str:
     """Return the URL of the database that belongs to *directory*, new or as it was left."""
     if Databases.served is not None:
         return Databases.served.of(directory)
-    return f"sqlite:///{directory / 'northgate.db'}"
+    file = directory / "northgate.db"
+    if not file.exists():
+        directory.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(_newest())
+    return f"sqlite:///{file}"
+
+
+@cache
+def _newest() -> bytes:
+    """Return a file in the newest schema, which takes longer to make than to copy."""
+
+    async def made(file: Path) -> bytes:
+        await (await open_database(f"sqlite:///{file}")).close()
+        return file.read_bytes()  # noqa: ASYNC240  nobody else waits in this loop
+
+    # In a thread, since a loop runs in this one already.
+    with TemporaryDirectory() as place, ThreadPoolExecutor() as pool:
+        return pool.submit(asyncio.run, made(Path(place, "northgate.db"))).result()
 
 
 def _is_of_the_journal(record: Record) -> bool:

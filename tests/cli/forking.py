@@ -27,9 +27,12 @@ from threading import Lock, Thread
 from typing import IO, Final, Self, TextIO
 
 import proxy.cli
+from proxy import policyfiles
 from proxy.cli.main import main
+from tests.remembering import remember_policies
 
 ROOT: Final = Path(__file__).parents[2]
+RULES: Final = ROOT / "policies" / "rules"
 
 _LENGTH: Final = struct.Struct("!I")
 _TURN: Final = Lock()
@@ -131,9 +134,11 @@ def _ask(question: object, streams: list[int]) -> None:
 
 
 def _import_all() -> None:
-    """Load all that any command loads, but no more than that: no thread and no loop is begun."""
+    """Load all that any command loads, and the policy we ship. No thread and no loop is begun."""
     for module in pkgutil.walk_packages(proxy.cli.__path__, "proxy.cli."):
         importlib.import_module(module.name)
+    remember_policies()
+    policyfiles.load(RULES, portable=True)
     gc.collect()
     gc.freeze()
 
