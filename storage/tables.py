@@ -153,6 +153,93 @@ class DefinitionRow(State, table=True):
     changed_at: float
 
 
+class DecisionRow(State, table=True):
+    """A record of what was decided, copied from the journal; `body` is the whole of it."""
+
+    __tablename__ = "decisions"
+    __table_args__ = (
+        Index("decisions_newest", "recorded_at", "id"),
+        Index("decisions_of_principal", "principal_type", "principal_id", "recorded_at", "id"),
+        Index("decisions_of_server", "server", "recorded_at", "id"),
+        Index("decisions_on_resource", "resource_type", "resource_id", "recorded_at", "id"),
+    )
+
+    id: str = Field(primary_key=True)
+    recorded_at: float
+    node: str
+    worker: int
+    seq: int = Field(sa_type=BigInteger)
+    principal_type: str
+    principal_id: str
+    issuer: str
+    client: str
+    token_id: str
+    acts_for: str
+    server: str
+    method: str
+    action: str
+    resource_type: str
+    resource_id: str
+    verdict: str
+    reason: str
+    policy: str
+    fact_version: int | None = Field(default=None, sa_type=BigInteger)
+    rules: str = Field(sa_type=Text)
+    body: str = Field(sa_type=Text)
+
+
+class OutcomeRow(State, table=True):
+    """A record of what became of a decision, copied from the journal."""
+
+    __tablename__ = "outcomes"
+
+    decision: str = Field(primary_key=True)
+    id: str
+    recorded_at: float
+    status: str
+    is_error: bool | None = None
+    bytes: int | None = Field(default=None, sa_type=BigInteger)
+    ms: float | None = None
+    body: str = Field(sa_type=Text)
+
+
+class ChangeRow(State, table=True):
+    """A record of a change, copied from the journal; `body` is the whole of it."""
+
+    __tablename__ = "changes"
+    __table_args__ = (Index("changes_newest", "recorded_at", "id"),)
+
+    id: str = Field(primary_key=True)
+    recorded_at: float
+    node: str
+    worker: int
+    seq: int = Field(sa_type=BigInteger)
+    who_type: str
+    who_id: str
+    what: str
+    why: str = Field(sa_type=Text)
+    body: str = Field(sa_type=Text)
+
+
+class CursorRow(State, table=True):
+    """How far a chain of the journal was copied: `size` bytes of `segment`, up to `seq`.
+
+    `digest` is the hash of the last line that was. Nodes may have the same name by mistake, so
+    `id` tells their chains apart.
+    """
+
+    __tablename__ = "cursors"
+
+    id: str = Field(primary_key=True)
+    node: str
+    worker: int
+    segment: int
+    size: int = Field(sa_type=BigInteger)
+    digest: str
+    seq: int = Field(sa_type=BigInteger)
+    moved_at: float
+
+
 class TaskRow(State, table=True):
     """A task that a server runs, by the server's own id for it, and who began it."""
 

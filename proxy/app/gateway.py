@@ -25,20 +25,24 @@ from proxy.app.parts import (
     first_start,
     issuing_of,
     open_state,
+    shipper_of,
     telling_of,
     token_planes,
 )
 from proxy.app.planes import control_plane, key_changes, listen, resources_of
 from proxy.app.registry import configured, registry_of
+from proxy.catalogues import Catalogues
 from proxy.config import Settings
 from proxy.following import Following, Revoked
 from proxy.identity.keyring import Keyring, Plane
 from proxy.identity.planes import TokenPlane
 from proxy.identity.sealing import DamagedError, MasterKeyError, Secret
+from proxy.keptpolicies import DIRECTORY, KeptPolicies
 from proxy.outlets import Outlets
 from proxy.policyfiles import Follower
 from proxy.registering import Registry
 from proxy.servers import Servers
+from proxy.shipping import shipping
 from proxy.standing import Standing
 from proxy.starting import NotStartableError, Ready, prepare
 from proxy.telemetry.events import Events
@@ -84,6 +88,7 @@ async def running(
     async with AsyncExitStack() as stack:
         try:
             state = await open_state(stack, settings, ready, worker.number)
+            await asyncio.to_thread(_kept(settings).keep, ready.bundle)
             identity = await token_planes(settings, ready, state)
             secret = await first_start(settings, state)
         except (StateError, JournalError, MasterKeyError, DamagedError, OSError) as error:
@@ -91,25 +96,22 @@ async def running(
         servers = Servers(settings.limits.call_seconds)
         stack.callback(servers.close)
         telling = telling_of(stack, settings, state, servers, events)
+        await stack.enter_async_context(shipping(shipper_of(ready, state, telling, worker.number)))
         enforcing = enforcing_of(settings, ready, state, telling)
         configured(servers, settings, ready)
         catalogues = catalogues_of(stack, settings, state, telling)
         registry = await registry_of(stack, settings, ready, state, telling, servers, catalogues)
-        await catalogues.recall(servers)
-        for server in servers.values():
-            catalogues.refresh_soon(server)
+        await _refreshed(catalogues, servers)
         parts = Parts(settings, state, telling, enforcing, servers, catalogues)
         issuing = issuing_of(state, telling, enforcing, identity)
         oauth, handles = authorization_server(parts, issuing), ready.master.key_for("handles")
         plane, pipeline, outlets = data_plane(stack, parts, identity[0], oauth, handles)
         await _follow_others(stack, parts, registry, identity, outlets)
         ending = asyncio.Event()
-        changes = key_changes(stack, parts, identity)
-        metrics = telling.metrics
         exposition = await stack.enter_async_context(
-            shared(worker, metrics.exposition, metrics.workers_left_out)
+            shared(worker, telling.metrics.exposition, telling.metrics.workers_left_out)
         )
-        resources = resources_of(parts, registry, changes, pipeline)
+        resources = resources_of(parts, registry, key_changes(stack, parts, identity), pipeline)
         control = control_plane(parts, identity, issuing, resources, outlets, ending, exposition)
         await _started(settings, ready, telling, enforcing)
         listening = partial(listen, stack, settings, telling, worker)
@@ -122,6 +124,13 @@ async def running(
         yield Gateway(
             settings, data_address, admin_address, state.standing, issuing, tokens, secret
         )
+
+
+async def _refreshed(catalogues: Catalogues, servers: Servers) -> None:
+    """Know what was offered the last time, and ask again beside everything else."""
+    await catalogues.recall(servers)
+    for server in servers.values():
+        catalogues.refresh_soon(server)
 
 
 async def _follow_others(
@@ -196,6 +205,8 @@ def _follow_policy(
 
     async def adopt(bundle: Bundle) -> None:
         before = standing.grounds.bundle.version
+        # Records will cite it, so it is there before the first does.
+        await asyncio.to_thread(_kept(settings).keep, bundle)
         await enforcing.audit.changed(_WATCHER, "policy", before=before, after=bundle.version)
         await standing.adopt(bundle)
         reporting.policy_in_force(bundle)
@@ -206,6 +217,10 @@ def _follow_policy(
     )
     task = asyncio.get_running_loop().create_task(follower.follow(settings.policy.path))
     stack.push_async_callback(partial(_ended, task))
+
+
+def _kept(settings: Settings) -> KeptPolicies:
+    return KeptPolicies(settings.data_dir / DIRECTORY)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

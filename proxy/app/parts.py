@@ -24,6 +24,7 @@ from proxy.config import Settings
 from proxy.datadir import node_name
 from proxy.freshness import Freshness, FreshPoint
 from proxy.identity.bootstrap import Bootstrap
+from proxy.identity.checkpointing import checkpoint_signer
 from proxy.identity.keyring import Plane
 from proxy.identity.marking import Marks, marking_key
 from proxy.identity.opaque import OpaqueTokens
@@ -34,6 +35,8 @@ from proxy.listener.refusals import Refusal
 from proxy.pipeline import Clocks
 from proxy.reporting import Reporting
 from proxy.servers import Servers
+from proxy.shipping import Backlog, Shipper, Source
+from proxy.shipping import Reports as ShippingReports
 from proxy.standing import Standing
 from proxy.starting import Ready, claim
 from proxy.telemetry.events import Events
@@ -50,10 +53,11 @@ from storage.engine import Database, open_database
 from storage.facts import Change, FactLedger
 from storage.history import FactHistory
 from storage.identities import IdentityLedger
-from storage.journal import Journal
+from storage.journal import Chain, Journal
 from storage.journal import Limits as JournalLimits
 from storage.opaque import OpaqueLedger
 from storage.secrets import SecretLedger
+from storage.shipping.ledger import ShippingLedger
 from storage.tasks import TaskLedger
 from storage.tokens import TokenLedger
 
@@ -94,6 +98,7 @@ class Telling:
     observer: Observing
     reporting: Reporting
     freshness: Freshness
+    backlog: Backlog
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +130,10 @@ async def open_state(stack: AsyncExitStack, settings: Settings, ready: Ready, wo
     limits = JournalLimits(
         total_bytes=settings.record.journal_bytes, deadline=settings.record.deadline_ms / 1000
     )
-    journal = await Journal.open(ready.place.journal, node_name(), worker, limits=limits)
+    signer = await checkpoint_signer(secrets, ready.master)
+    journal = await Journal.open(
+        ready.place.journal, node_name(), worker, limits=limits, signer=signer
+    )
     await stack.enter_async_context(journal)
     facts = FactLedger(database, CLOCKS.now)
     marks = Marks(await marking_key(secrets, ready.master))
@@ -210,19 +218,21 @@ def telling_of(
     ours, endpoint = version("northgate"), settings.telemetry.otlp_endpoint
     traces = Traces(labels, version=ours, otlp_endpoint=endpoint)
     stack.push_async_callback(asyncio.to_thread, traces.close)
-    freshness = Freshness(settings.state.max_staleness_seconds)
+    freshness, backlog = Freshness(settings.state.max_staleness_seconds), Backlog()
     sources = Sources(
         journal=lambda: state.journal.health,
         fact_version=lambda: state.standing.grounds.facts.version,
         staleness=lambda: freshness.age,
         dropped_spans=lambda: traces.dropped,
+        behind=lambda: backlog.records,
+        lag=lambda: backlog.seconds,
     )
     metrics = Metrics(labels, sources, time.time_ns, version=ours, otlp_endpoint=endpoint)
     stack.push_async_callback(asyncio.to_thread, metrics.close)
     observer = Observing(metrics, events, CLOCKS.monotonic)
     reporting = Reporting(events, metrics, lambda: state.standing.grounds.bundle.version)
     reporting.policy_in_force(state.standing.grounds.bundle)
-    return Telling(events, metrics, traces, observer, reporting, freshness)
+    return Telling(events, metrics, traces, observer, reporting, freshness, backlog)
 
 
 def enforcing_of(settings: Settings, ready: Ready, state: State, telling: Telling) -> Enforcing:
@@ -239,6 +249,23 @@ def enforcing_of(settings: Settings, ready: Ready, state: State, telling: Tellin
             clock=CLOCKS.monotonic,
         ),
     )
+
+
+def shipper_of(ready: Ready, state: State, telling: Telling, worker: int) -> Shipper:
+    """Return what copies the record to the database."""
+    shipper = Shipper(
+        ShippingLedger(state.database, CLOCKS.now),
+        Source(ready.place.journal, Chain(node_name(), worker), lambda: state.journal.link.seq),
+        ShippingReports(
+            lambda code, detail: telling.events.shipping_failed(code=code, detail=detail),
+            lambda seconds: telling.events.shipping_recovered(seconds=seconds),
+            telling.reporting.fault("copying the record"),
+        ),
+        CLOCKS.monotonic,
+        CLOCKS.now,
+    )
+    telling.backlog.follow(shipper)
+    return shipper
 
 
 def catalogues_of(

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 from proxy.admin import errors
+from proxy.admin.decisions import Decisions
 from proxy.admin.invoking import Invoking
 from proxy.admin.issuing import Issuing
 from proxy.admin.keys import KeyChanges, Keys
@@ -33,6 +34,7 @@ from proxy.pipeline import Pipeline
 from proxy.registering import Registry
 from proxy.workers.fellows import Exposition
 from proxy.workers.worker import Worker
+from storage.decisions import DecisionQueries
 
 _SPARE: Final = 256
 _SPARE_FOR_HEALTH: Final = 200
@@ -96,6 +98,7 @@ def resources_of(
     state = parts.state
     return (
         Keys(changes),
+        Decisions(DecisionQueries(state.database)),
         Secrets(state.credentials, state.marks, parts.enforcing.audit, CLOCKS.now),
         Invoking(Calling(pipeline, parts.settings.limits.call_seconds)),
         *server_resources(parts, registry),

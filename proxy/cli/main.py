@@ -23,6 +23,8 @@ from proxy.cli.control.fact_commands import fact
 from proxy.cli.control.identity_commands import client, team, user
 from proxy.cli.policy import commands as policy
 from proxy.cli.record import commands as record
+from proxy.cli.replay.commands import replay
+from proxy.cli.why.commands import why
 from proxy.workers.worker import MOST_WORKERS
 
 app = typer.Typer(
@@ -63,6 +65,8 @@ app.command()(offers.usage)
 app.command()(offers.invoke)
 app.command()(export)
 app.command(name="import")(import_)
+app.command()(why)
+app.command()(replay)
 
 _READING_SETTINGS: Final = frozenset({"serve", "start", "admin", "backup", "restore"})
 _DOTENV: Final = Path(".env")

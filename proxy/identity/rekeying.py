@@ -5,6 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from proxy.identity.bootstrap import BOOTSTRAP, SPENT, open_digest, seal_digest
+from proxy.identity.checkpointing import (
+    CHECKPOINT,
+    open_checkpoint_key,
+    seal_checkpoint_key,
+)
 from proxy.identity.keptring import KeyringChangedError, name_of, read_keyring, written
 from proxy.identity.keyring import Plane
 from proxy.identity.marking import MARKING, open_marking_key, seal_marking_key
@@ -53,6 +58,8 @@ def _resealed(name: str, kept: str, old: MasterKey, new: MasterKey) -> str:
         return written(read_keyring(kept, _RINGS[name], old).reseal(old, new), new)
     if name == MARKING:
         return seal_marking_key(open_marking_key(kept, old), new)
+    if name == CHECKPOINT:
+        return seal_checkpoint_key(open_checkpoint_key(kept, old), new)
     if name == BOOTSTRAP:
         return seal_digest(open_digest(kept, old), new)
     if name.startswith(f"{UPSTREAM}:"):

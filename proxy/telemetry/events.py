@@ -90,6 +90,14 @@ class Event(Enum):
     )
     JOURNAL_RECOVERED = Row("warning", "seconds", "Decisions can be recorded again.")
 
+    SHIPPING_FAILED = Row(
+        "warning",
+        "code detail",
+        "Records are not copied to the database; calls go on, and the journal keeps them until "
+        "they can be.",
+    )
+    SHIPPING_RECOVERED = Row("info", "seconds", "The database has every record again.")
+
     TOKEN_ISSUED = Row(
         "info", "token_id subject audience by expires_at", "An access token was issued."
     )
@@ -244,6 +252,12 @@ class Events:
 
     def journal_recovered(self, *, seconds: float) -> None:
         self._write(Event.JOURNAL_RECOVERED, seconds=round(seconds, 3))
+
+    def shipping_failed(self, *, code: str, detail: str) -> None:
+        self._write(Event.SHIPPING_FAILED, code=code, detail=detail)
+
+    def shipping_recovered(self, *, seconds: float) -> None:
+        self._write(Event.SHIPPING_RECOVERED, seconds=round(seconds, 3))
 
     def token_issued(
         self, *, token_id: str, subject: str, audience: str, by: str, expires_at: int

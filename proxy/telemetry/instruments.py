@@ -104,6 +104,20 @@ JOURNAL_AVAILABLE: Final = Instrument(
     (),
     "1 while decisions can be recorded; 0 while every call is refused.",
 )
+SHIPPING_BEHIND: Final = Instrument(
+    "northgate.shipping.behind",
+    Type.GAUGE,
+    "{record}",
+    (),
+    "Durable records that are not copied to the database yet.",
+)
+SHIPPING_LAG: Final = Instrument(
+    "northgate.shipping.lag",
+    Type.GAUGE,
+    "s",
+    (),
+    "Time since every record was copied to the database.",
+)
 POLICY_INFO: Final = Instrument(
     "northgate.policy.info", Type.GAUGE, "", ("version",), "1, with the policy in force."
 )
@@ -159,6 +173,8 @@ INSTRUMENTS: Final = (
     JOURNAL_LOST,
     JOURNAL_FAILURES,
     JOURNAL_AVAILABLE,
+    SHIPPING_BEHIND,
+    SHIPPING_LAG,
     POLICY_INFO,
     POLICY_RELOAD_FAILURES,
     FACTS_VERSION,

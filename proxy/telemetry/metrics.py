@@ -34,6 +34,8 @@ class Sources:
     fact_version: Callable[[], int]
     staleness: Callable[[], float]
     dropped_spans: Callable[[], int]
+    behind: Callable[[], int] = lambda: 0
+    lag: Callable[[], float] = lambda: 0.0
 
 
 class Metrics:
@@ -155,6 +157,8 @@ class Metrics:
             (i.POLICY_RELOAD_FAILURES, lambda: self._reload_failures),
             (i.FACTS_VERSION, sources.fact_version),
             (i.STATE_STALENESS, sources.staleness),
+            (i.SHIPPING_BEHIND, sources.behind),
+            (i.SHIPPING_LAG, sources.lag),
             (i.STREAMS_OPEN, lambda: self._streams),
             (i.WORKERS_UNREACHABLE, lambda: self._unreachable),
         ):

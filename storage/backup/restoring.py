@@ -142,8 +142,6 @@ async def _number_on(connection: AsyncConnection) -> None:
         if column is not None:
             sequence = func.pg_get_serial_sequence(name, column.name)
             # Never lower: this is not undone if the rest is.
-            following = func.greatest(
-                func.nextval(sequence), func.coalesce(func.max(column), 0) + 1
-            )
-            await connection.execute(select(func.setval(sequence, following, False)))  # noqa: FBT003
+            last = func.greatest(func.nextval(sequence), func.max(column))
+            await connection.execute(select(func.setval(sequence, last)))
     await connection.execute(select(func.pg_notify(CHANNEL, RESTORES)))

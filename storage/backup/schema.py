@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, MetaData, Table, create_engine, delet
 from storage import migrations
 from storage.backup.errors import BackupNewerError
 from storage.backup.form import Row, in_portions
-from storage.backup.tables import PORTION, tables
+from storage.backup.tables import LEFT_OUT, PORTION, tables
 from storage.failures import failures
 
 
@@ -87,7 +87,8 @@ def _raised(connection: Connection, schema: str) -> dict[str, Table]:
     context.run_migrations(op=Operations(context))
     found = MetaData()
     found.reflect(connection)
-    return {one.name: one for one in found.sorted_tables if one.name != "alembic_version"}
+    others = {"alembic_version", *LEFT_OUT}
+    return {one.name: one for one in found.sorted_tables if one.name not in others}
 
 
 @cache

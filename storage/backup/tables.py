@@ -14,10 +14,15 @@ from storage.tables import METADATA
 PORTION: Final = 500
 """Rows that are held at once."""
 
+LEFT_OUT: Final = frozenset({"decisions", "outcomes", "changes", "cursors"})
+"""Copies of the journal, and how far they go: far larger than all else, and no part of what the
+gateway decides by. The journal is what is kept of it; a database that has none of it gets it anew.
+"""
+
 
 def tables() -> dict[str, Table]:
-    """Return the tables of this release by their names."""
-    return {one.name: one for one in METADATA.sorted_tables}
+    """Return the tables of this release that a backup holds, by their names."""
+    return {one.name: one for one in METADATA.sorted_tables if one.name not in LEFT_OUT}
 
 
 async def portions(

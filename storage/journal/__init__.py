@@ -4,6 +4,8 @@ JSON lines, one chain per worker process, each line naming the hash of the one b
 returns when the record would survive the loss of power; a journal that cannot be written refuses.
 """
 
+from storage.journal.anchor import Anchor, AnchorError
+from storage.journal.checkpoints import Checkpoint, Signer
 from storage.journal.errors import (
     Fault,
     JournalBusyError,
@@ -13,6 +15,7 @@ from storage.journal.errors import (
     JournalFullError,
     JournalLateError,
     JournalLockedError,
+    JournalNewerError,
     JournalUnavailableError,
     RecordRefusedError,
 )
@@ -23,9 +26,12 @@ from storage.journal.reading import read
 from storage.journal.verification import Break, ChainReport, Verification, verify
 
 __all__ = [
+    "Anchor",
+    "AnchorError",
     "Break",
     "Chain",
     "ChainReport",
+    "Checkpoint",
     "Fault",
     "Health",
     "Journal",
@@ -36,6 +42,7 @@ __all__ = [
     "JournalFullError",
     "JournalLateError",
     "JournalLockedError",
+    "JournalNewerError",
     "JournalUnavailableError",
     "Kind",
     "Limits",
@@ -43,6 +50,7 @@ __all__ = [
     "Position",
     "Record",
     "RecordRefusedError",
+    "Signer",
     "Verification",
     "read",
     "verify",

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from storage.journal.checkpoints import Signer, newest_of
 from storage.journal.errors import JournalLockedError
 from storage.journal.files import Files, lock, make_directory, write_all
 from storage.journal.frame import Chain, Draft, Kind, Link, Stamp, digest
@@ -22,6 +23,7 @@ from storage.journal.segments import (
     ROTATED,
     STARTED,
     Segment,
+    chains,
     header_payload,
     lock_name,
     segments,
@@ -44,8 +46,11 @@ class ChainFile:
         limits: Limits,
         clock: Callable[[], int],
         files: Files,
+        signer: Signer | None = None,
     ) -> None:
         """Open *chain* in *directory*, made where it is missing, behind a lock.
+
+        Without a *signer* no checkpoint is made.
 
         Raise `JournalLockedError` if another process has it, `JournalDamagedError` if it is
         broken before its end, `OSError` if the disk fails.
@@ -55,8 +60,11 @@ class ChainFile:
         self._limits = limits
         self._files = files
         self._stamp = Stamp(chain, clock)
+        self._signer = signer
         self._handle: int | None = None
         self._used = 0
+        self._unsigned = 0
+        self._newest: tuple[Segment, ...] = ()
         self._bare = False  # the segment holds its header alone
         self._header: tuple[str, Segment | None, int, Link, str]
         self._segment = Segment(chain, 1)
@@ -87,9 +95,15 @@ class ChainFile:
         """The segment that is written, or was when it was sealed."""
         return self._segment
 
-    def append(self, drafts: Sequence[Draft]) -> None:
+    @property
+    def unsigned(self) -> int:
+        """How many records wait for a checkpoint; none where none can be made."""
+        return self._unsigned if self._signer else 0
+
+    def append(self, drafts: Sequence[Draft], *, signed: bool = False) -> None:
         """Write *drafts* in this order; all of them are durable when this returns.
 
+        With *signed* a checkpoint of them, and of all before them, is a part of the same commit.
         Raise `OSError` if the disk fails: then any of them may be on the disk, or none.
         """
         if self._handle is None:
@@ -101,9 +115,14 @@ class ChainFile:
             line = draft.line(link)
             link = Link(link.seq + 1, digest(line))
             parts.append(line)
+        if signed and self._signer:
+            line = self._checkpoint(self._signer, link)
+            link = Link(link.seq + 1, digest(line))
+            parts.append(line)
         self._write(b"".join(parts))
         self._link = link
         self._bare = False
+        self._unsigned = 0 if signed else self._unsigned + len(drafts)
 
     def room(self) -> int:
         """Return how many bytes more the chain may hold; space that others freed is noticed."""
@@ -151,6 +170,7 @@ class ChainFile:
             self._files.sync_directory(self._directory)
             self._segment, self._link, self._size = tail.segment, tail.link, tail.size
             self._handle = self._files.open(self._directory / tail.segment.file)
+            self._unsigned = 1  # whether the last record was signed is not looked into
             if tail.torn:
                 self.append([self._own(tail.repair())])
         self._used = self._measure()
@@ -189,6 +209,17 @@ class ChainFile:
         self._header = (why, before, size, link, genesis)
         self._link = Link(link.seq + 1, digest(line))
         self._bare = True
+        self._unsigned += 1
+
+    def _checkpoint(self, signer: Signer, link: Link) -> bytes:
+        newest = newest_of(chains(self._directory).values())
+        if newest != self._newest:
+            # A name that is listed must not be lost with power: its absence would accuse someone.
+            self._files.sync_directory(self._directory)
+            self._newest = newest
+        payload = signer.payload(newest)
+        draft = self._stamp.draft(Kind.CHECKPOINT, payload, MOST_RECORD_BYTES)
+        return signer.signed(draft.line(link))
 
     def _own(self, payload: dict[str, Any]) -> Draft:
         return self._stamp.draft(Kind.CHANGE, payload, MOST_RECORD_BYTES)

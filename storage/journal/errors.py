@@ -17,6 +17,7 @@ class Fault(StrEnum):
     SWAPPED = "swapped"
     INSERTED = "inserted"
     MISSING = "missing"
+    FORGED = "forged"
 
 
 class JournalError(Exception):
@@ -81,6 +82,20 @@ class JournalDamagedError(JournalError):
         self.line = line
         self.fault = fault
         super().__init__(f"{file}, line {line}: {fault}")
+
+
+class JournalNewerError(JournalError):
+    """A newer version wrote this journal; nothing of it was changed."""
+
+    code = "journal-newer"
+    public = (
+        "A newer version of Northgate wrote this journal; use that version. Nothing was changed."
+    )
+
+    def __init__(self, file: str, line: int) -> None:
+        self.file = file
+        self.line = line
+        super().__init__(f"{file}, line {line}")
 
 
 class RecordRefusedError(JournalError, ValueError):

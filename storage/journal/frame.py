@@ -223,6 +223,15 @@ def is_json(line: bytes) -> bool:
     return True
 
 
+def is_newer(line: bytes) -> bool:
+    """Tell whether *line* is a whole record in a format of a newer version."""
+    try:
+        version = orjson.loads(line)["v"]
+    except (LookupError, TypeError, ValueError):
+        return False
+    return type(version) is int and version > VERSION
+
+
 def parsed(line: bytes, segment: int, end: int) -> Record | None:
     """Return the record that *line* is, ending at *end* bytes of *segment*; None if it is none."""
     if not line.endswith(b"\n"):

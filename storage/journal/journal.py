@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from storage.journal.chain import ChainFile
+from storage.journal.checkpoints import Signer
 from storage.journal.errors import (
     JournalBusyError,
     JournalClosedError,
@@ -83,18 +84,22 @@ class Journal:
         limits: Limits | None = None,
         clock: Callable[[], int] = time.time_ns,
         files: Files | None = None,
+        signer: Signer | None = None,
     ) -> Self:
         """Open the chain of *worker* on *node* in *directory*, and repair what a crash left.
 
-        *clock* returns nanoseconds since 1970, UTC. Raise `JournalLockedError` if another
-        process has this chain, `JournalDamagedError` if it is broken before its end,
+        *clock* returns nanoseconds since 1970, UTC. A checkpoint by *signer* follows every second
+        of activity, and ends the chain at close. Raise `JournalLockedError` if another process
+        has this chain, `JournalDamagedError` if it is broken before its end,
         `JournalUnavailableError` if the disk fails, `ValueError` for a name that no file can
         have.
         """
         limits, files = limits or Limits(), files or LocalFiles()
         chain = Chain(node, worker).checked()
         try:
-            file = await asyncio.to_thread(ChainFile, directory, chain, limits, clock, files)
+            file = await asyncio.to_thread(
+                ChainFile, directory, chain, limits, clock, files, signer
+            )
         except OSError as error:
             raise JournalUnavailableError(type(error).__name__) from error
         return cls(file, Stamp(chain, clock), Place(directory, chain, files), limits)

@@ -25,7 +25,8 @@ class Limits:
     records that nobody waits for, so that a call that was made gets its outcome written.
     `waiting` and `waiting_bytes` bound what is queued; `deadline` is how long an append may
     take; `retry_first` and `retry_most` say how long to wait before a failed disk is tried
-    again. Raise `ValueError` for bounds that contradict each other.
+    again; `checkpoint` is how long a record may stand without a signature after it. Raise
+    `ValueError` for bounds that contradict each other.
     """
 
     record_bytes: int = MIB
@@ -36,6 +37,7 @@ class Limits:
     deadline: float = 1.0
     retry_first: float = 0.05
     retry_most: float = 2.0
+    checkpoint: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0 < self.record_bytes <= MOST_RECORD_BYTES:
@@ -44,7 +46,7 @@ class Limits:
             raise ValueError("segment_bytes must be positive and at most total_bytes")
         if self.waiting < 1 or self.waiting_bytes < self.record_bytes:
             raise ValueError("at least one record of the largest size must be able to wait")
-        if not 0 < self.retry_first <= self.retry_most or self.deadline <= 0:
+        if not 0 < self.retry_first <= self.retry_most or min(self.deadline, self.checkpoint) <= 0:
             raise ValueError("times must be positive, and retry_first at most retry_most")
 
     @property

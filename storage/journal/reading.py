@@ -8,8 +8,8 @@ from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
-from storage.journal.errors import Fault, JournalDamagedError
-from storage.journal.frame import Chain, Pattern, Position, Record, parsed
+from storage.journal.errors import Fault, JournalDamagedError, JournalNewerError
+from storage.journal.frame import Chain, Pattern, Position, Record, is_newer, parsed
 from storage.journal.segments import Segment, chains, lines, read_header
 from storage.journal.walk import is_torn
 
@@ -26,11 +26,17 @@ def read(directory: Path, after: Positions | None = None) -> Iterator[Record]:
     and segments that were removed are passed over. Where a position fits no more, as the end of
     a segment was lost, the segment is read again from its beginning: records may come twice, and
     none is left out. Hashes are `verify`'s part. Raise `JournalDamagedError` for a line that is
-    none, `OSError` if a file cannot be read.
+    none, `JournalNewerError` for one of a newer version, `OSError` if a file cannot be read.
     """
     after = after or {}
     each = [_records(directory, own, after.get(chain)) for chain, own in chains(directory).items()]
     return heapq.merge(*each, key=lambda record: record.id)
+
+
+def read_chain(directory: Path, chain: Chain, after: Position | None = None) -> Iterator[Record]:
+    """Yield the records of *chain* alone that follow *after*, in their order, as `read` does."""
+    own = chains(directory).get(chain, [])
+    return _records(directory, own, after) if own else iter(())
 
 
 def _records(directory: Path, own: Sequence[Segment], after: Position | None) -> Iterator[Record]:
@@ -62,9 +68,11 @@ def _of_segment(directory: Path, segment: Segment, start: int, end: int | None) 
     for offset, line in lines(path, start, end):
         record = parsed(line, segment.number, offset)
         if record is None:
+            count = sum(1 for _ in lines(path, 0, offset))
+            if line.endswith(b"\n") and is_newer(line):
+                raise JournalNewerError(segment.file, count)
             rest = (line, *(one for _, one in lines(path, offset, end)))
             if end is None and is_torn(rest, Pattern(segment.chain)):
                 return
-            count = sum(1 for _ in lines(path, 0, offset))
             raise JournalDamagedError(segment.file, count, Fault.EDITED)
         yield record

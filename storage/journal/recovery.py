@@ -11,7 +11,15 @@ from storage.journal.errors import Fault, JournalDamagedError
 from storage.journal.files import Files, write_all
 from storage.journal.frame import Link, Pattern, digest
 from storage.journal.limits import TAIL_BYTES
-from storage.journal.segments import REPAIR, WHO, Header, Segment, lines, read_header
+from storage.journal.segments import (
+    REPAIR,
+    WHO,
+    Header,
+    Segment,
+    lines,
+    read_header,
+    refuse_newer,
+)
 from storage.journal.walk import Walked, is_torn, judge, walk
 
 
@@ -40,9 +48,10 @@ class Tail:
 def recover(directory: Path, segment: Segment, files: Files) -> Tail:
     """Find the end of the chain whose last segment is *segment*, and cut off what a crash tore.
 
-    Raise `JournalDamagedError` for anything that is broken before the end, `OSError` when the
-    disk fails.
+    Raise `JournalDamagedError` for anything that is broken before the end, `JournalNewerError`
+    for what a newer version wrote, `OSError` when the disk fails.
     """
+    refuse_newer(directory, segment)
     header = read_header(directory, segment)
     if header is None or header.segment != segment:
         raise JournalDamagedError(segment.file, 1, Fault.SWAPPED if header else Fault.EDITED)

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from storage.journal.frame import Chain, Record, parsed
+from storage.journal.errors import JournalNewerError
+from storage.journal.frame import Chain, Record, is_newer, parsed
 from storage.journal.limits import LONGEST_LINE
 
 SEGMENT = "journal.segment"
@@ -99,6 +100,16 @@ def read_header(directory: Path, segment: Segment) -> Header | None:
         line = file.readline(LONGEST_LINE)
     record = parsed(line, segment.number, len(line))
     return header_of(record) if record else None
+
+
+def refuse_newer(directory: Path, segment: Segment) -> None:
+    """Raise `JournalNewerError` if a newer version wrote *segment*.
+
+    All of its first lines say so: one that does alone was altered.
+    """
+    first = [line for _, line in islice(lines(directory / segment.file), 3)]
+    if first and all(map(is_newer, first)):
+        raise JournalNewerError(segment.file, 1)
 
 
 def header_of(record: Record) -> Header | None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
+from storage.journal.anchor import Anchor
+from storage.journal.checkpoints import Checkpoint, read_checkpoint
 from storage.journal.errors import Fault, JournalDamagedError
 from storage.journal.frame import Chain, Link, Pattern, digest, parsed
+from storage.journal.proofs import Proof
 from storage.journal.segments import (
     RECOVERED,
     RETENTION,
@@ -20,6 +24,7 @@ from storage.journal.segments import (
     lines,
     named,
     read_header,
+    refuse_newer,
 )
 from storage.journal.walk import Walked, is_torn, judge, walk
 
@@ -30,12 +35,15 @@ class Break:
 
     `edited`: that line was altered. `cut`: lines that stood from there on are gone. `swapped`:
     another line, or file, stands in that place. `inserted`: it does not belong there. `missing`:
-    the whole file is gone.
+    the whole file is gone. `forged`: this checkpoint was not signed for what stands before it, or
+    not with a key that is known, so a record between the last one that is proven and this was
+    altered, and the chain made to fit. `seq` is the number of the record; 0 if that is unknown.
     """
 
     file: str
     line: int
     fault: Fault
+    seq: int = field(default=0, compare=False)
 
     def __str__(self) -> str:
         return f"{self.file}, line {self.line}: {self.fault}"
@@ -47,7 +55,8 @@ class ChainReport:
 
     `records` hold, up to `link`. `torn` bytes at the end are what a crash, or a write that is
     under way, leaves; `leftover` bytes follow the acknowledged part of segments that were given
-    up. Neither was acknowledged.
+    up. Neither was acknowledged. `proven` is the last checkpoint, and `unsigned` counts the
+    records after it.
     """
 
     chain: Chain
@@ -57,6 +66,8 @@ class ChainReport:
     leftover: int
     torn: int
     broken: Break | None
+    proven: Checkpoint | None = None
+    unsigned: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,33 +84,91 @@ class Verification:
     def first_break(self) -> Break | None:
         return next((one.broken for one in self.chains if one.broken), None)
 
+    def anchor(self) -> Anchor:
+        """Return what proves this journal later: its last checkpoints."""
+        return Anchor.of(filter(None, (one.proven for one in self.chains)))
 
-def verify(directory: Path) -> Verification:
+
+def verify(
+    directory: Path, anchor: Anchor | None = None, walked: Callable[[int], None] | None = None
+) -> Verification:
     """Walk every chain in *directory*, and name the first break of each.
 
-    What is missing at the very end of a chain, or a whole chain, shows only beside something
-    kept elsewhere: a checkpoint or a manifest. Raise `OSError` if a file cannot be read.
+    What is missing at the very end of a chain shows only beside something that knows of it: an
+    *anchor*, or a checkpoint of another chain. Without an anchor the keys that checkpoints name are
+    believed. *walked* is told the bytes of each segment. Raise `JournalNewerError` for what a newer
+    version wrote, `OSError` if a file cannot be read.
     """
     found = chains(directory)
-    return Verification(tuple(_Inspection(directory, own).report() for own in found.values()))
+    reports = [_Inspection(directory, own, anchor, walked).report() for own in found.values()]
+    # Listed once more: what began while it was walked is there now.
+    return Verification(tuple(_listed(reports, chains(directory), anchor)))
+
+
+def _listed(
+    reports: Sequence[ChainReport], there: Mapping[Chain, Sequence[Segment]], anchor: Anchor | None
+) -> Iterator[ChainReport]:
+    """Yield *reports*, with what checkpoints list and is not *there* named in them, or beside."""
+    known = {report.chain for report in reports}
+    lost = {}
+    for segment in _newest(reports, anchor):
+        own = there.get(segment.chain)
+        if own is None:
+            lost[segment.chain] = segment
+        elif own[-1] < segment:
+            lost[segment.chain] = own[-1].next
+    for report in reports:
+        is_short = report.broken is None and report.chain in lost
+        yield _without(report, lost[report.chain]) if is_short else report
+    for chain in sorted(lost.keys() - known):
+        nothing = ChainReport(chain, 0, 0, Link(0, ""), 0, 0, None)
+        yield _without(nothing, lost[chain])
+
+
+def _newest(reports: Sequence[ChainReport], anchor: Anchor | None) -> Iterator[Segment]:
+    """Yield the last segment of each chain that any checkpoint knows, the newest of a chain last.
+
+    What is signed counts, and nothing else.
+    """
+    kept = anchor.checkpoints.values() if anchor else ()
+    proven = (report.proven for report in reports if report.proven)
+    yield from sorted({one for checkpoint in (*kept, *proven) for one in checkpoint.newest})
+
+
+def _without(report: ChainReport, segment: Segment) -> ChainReport:
+    return replace(report, broken=Break(segment.file, 1, Fault.MISSING, report.link.seq + 1))
 
 
 class _Inspection:
     """One walk along one chain."""
 
-    def __init__(self, directory: Path, own: Sequence[Segment]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        own: Sequence[Segment],
+        anchor: Anchor | None,
+        walked: Callable[[int], None] | None,
+    ) -> None:
         self._directory = directory
         self._own = own
         self._pattern = Pattern(own[0].chain)
+        self._proof = Proof(directory, own[0].chain, anchor)
+        self._walked = walked or (lambda _: None)
         self._link = Link(0, "")
         self._records = self._leftover = self._torn = 0
 
     def report(self) -> ChainReport:
-        broken = None
+        found = None
         try:
             self._follow()
         except JournalDamagedError as error:
-            broken = Break(error.file, error.line, error.fault)
+            found = error
+        # A signature that is wrong stands before the place where the chain ends.
+        forged = self._proof.forged()
+        if forged and not (found and (found.file, found.line) == (forged.file, forged.line)):
+            found = forged
+        found = found or self._proof.shortened(self._link)
+        proven = self._proof.proven
         return ChainReport(
             chain=self._own[0].chain,
             segments=len(self._own),
@@ -107,10 +176,20 @@ class _Inspection:
             link=self._link,
             leftover=self._leftover,
             torn=self._torn,
-            broken=broken,
+            broken=self._break(found) if found else None,
+            proven=proven,
+            unsigned=min(self._records, self._link.seq - (proven.seq if proven else 0)),
         )
 
+    def _break(self, error: JournalDamagedError) -> Break:
+        seq = self._proof.seq_at(error.file, error.line)
+        if not seq and (self._link.seq or error.file == Segment(self._own[0].chain, 1).file):
+            seq = self._link.seq + error.line  # in the file after all that was walked
+        return Break(error.file, error.line, error.fault, seq)
+
     def _follow(self) -> None:
+        for segment in self._own:
+            refuse_newer(self._directory, segment)
         first, *others = self._own
         header = self._header(first)
         self._begin(header)
@@ -118,7 +197,12 @@ class _Inspection:
             if segment != header.segment.next:
                 self._segment(header, None)
                 raise JournalDamagedError(header.segment.next.file, 1, Fault.MISSING)
-            successor = self._header(segment, header.segment)
+            try:
+                successor = self._header(segment, header.segment)
+            except JournalDamagedError:
+                with suppress(JournalDamagedError):  # that place would be no earlier
+                    self._segment(header, None)
+                raise
             self._segment(header, successor)
             header = successor
         self._segment(header, None, is_last=True)
@@ -158,15 +242,20 @@ class _Inspection:
         elsewhere = any(record and header_of(record) for record in records)
         if elsewhere:
             return Fault.SWAPPED
-        # A line that a next one vouches for was there; any other may be the header, altered.
+        # A line that is signed, or that a next one vouches for, was there; any other may be the
+        # header, altered.
+        if read_checkpoint(found[0]):
+            return Fault.CUT
         is_whole = found[1:] and (self._pattern.frame(found[1]) or (0, ""))[1] == digest(found[0])
         return Fault.CUT if is_whole else Fault.EDITED
 
     def _segment(self, header: Header, successor: Header | None, *, is_last: bool = False) -> None:
         segment, path = header.segment, self._directory / header.segment.file
         walked = walk(path, self._pattern, self._link, successor.size if successor else None)
+        before, self._link = self._link, walked.link
         self._records += walked.count
-        self._link = walked.link
+        self._walked(walked.size)
+        self._proof.saw(segment, before, walked)
         if walked.rest:
             self._judge(segment, walked, successor, is_last=is_last)
         if successor is not None:

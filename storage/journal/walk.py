@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
+from storage.journal.checkpoints import HEAD
 from storage.journal.errors import Fault
 from storage.journal.frame import Link, Pattern, digest, is_json
 from storage.journal.limits import TAIL_BYTES
@@ -18,13 +19,23 @@ from storage.journal.segments import lines
 class Walked:
     """How far a segment holds: `count` lines and `size` bytes, up to `link`.
 
-    `rest` holds the lines from the first that does not fit, where there is one.
+    `rest` holds the lines from the first that does not fit, where there is one; `checkpoints` are
+    among those that hold.
     """
 
     link: Link
     count: int
     size: int
     rest: tuple[bytes, ...] = ()
+    checkpoints: tuple[Sighting, ...] = ()
+
+
+class Sighting(NamedTuple):
+    """A line that begins as a checkpoint does: which of its file, counted from 1."""
+
+    number: int
+    seq: int
+    line: bytes
 
 
 class Verdict(NamedTuple):
@@ -42,19 +53,23 @@ def walk(path: Path, pattern: Pattern, link: Link, end: int | None = None) -> Wa
     seq, digest_before = link
     last, before = b"", Walked(link, 0, 0)
     count = size = 0
+    seen: list[Sighting] = []
     frame_of = pattern.frame
     for offset, line in lines(path, 0, end):
         frame = frame_of(line)
         if frame is None or frame.seq != seq + 1 or frame.prev != digest_before:
             rest = (line, *(one for _, one in lines(path, offset, end)))
-            return Walked(Link(seq, digest_before), count, size, rest)
+            return Walked(Link(seq, digest_before), count, size, rest, tuple(seen))
         before = Walked(Link(seq, digest_before), count, size)
         seq, digest_before, count, size = seq + 1, sha256(line).hexdigest(), count + 1, offset
         last = line
+        if line.startswith(HEAD):
+            seen.append(Sighting(count, seq, line))
     if last and not is_json(last):
         # No later line vouches for the payload of the last.
-        return Walked(before.link, before.count, before.size, (last,))
-    return Walked(Link(seq, digest_before), count, size)
+        kept = tuple(one for one in seen if one.number < count)
+        return Walked(before.link, before.count, before.size, (last,), kept)
+    return Walked(Link(seq, digest_before), count, size, (), tuple(seen))
 
 
 def is_torn(rest: Sequence[bytes], pattern: Pattern) -> bool:

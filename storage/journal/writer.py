@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 from asyncio import Future
 from collections import deque
 from collections.abc import Callable
@@ -54,6 +55,7 @@ class Writer:
         self._is_full = False
         self._delay = limits.retry_first
         self._next_try = 0.0
+        self._due = math.inf  # when a checkpoint is
         # A daemon, so that a disk that never answers cannot keep the process from ending.
         self._thread = Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
@@ -79,8 +81,13 @@ class Writer:
 
     def _gather(self) -> None:
         """Wait until there is something to do, and take all that is there."""
+        if not self._file.unsigned:
+            self._due = math.inf
+        elif self._due == math.inf:
+            self._due = monotonic() + self._limits.checkpoint
         if not self._backlog or self._is_stuck:
-            wait = max(0.0, self._next_try - monotonic()) if self._is_stuck else None
+            until = self._next_try if self._is_stuck else self._due
+            wait = None if until == math.inf else max(0.0, until - monotonic())
             with suppress(Empty):
                 self._take(self._queue.get(timeout=wait))
         with suppress(Empty):
@@ -91,6 +98,10 @@ class Writer:
     def _is_stuck(self) -> bool:
         return self._file.is_sealed or self._is_full
 
+    @property
+    def _is_due(self) -> bool:
+        return monotonic() >= self._due
+
     def _take(self, entries: list[Entry] | None) -> None:
         if entries is None:
             self._closing = True
@@ -100,7 +111,7 @@ class Writer:
     def _turn(self) -> None:
         if self._file.is_sealed and not self._reopened():
             self._refuse()
-        elif self._backlog:
+        elif self._backlog or self._is_due:
             self._commit()
 
     def _reopened(self) -> bool:
@@ -129,16 +140,18 @@ class Writer:
             return
         if refused:
             self._settled(refused, JournalFullError())
-        if not batch:
+        signed = self._is_due
+        if not batch and not signed:
             return
         try:
-            self._file.append([entry.draft for entry in batch])
+            self._file.append([entry.draft for entry in batch], signed=signed)
         except Exception as error:  # noqa: BLE001  whatever it was, nothing was acknowledged
             self._backlog.extendleft(reversed(batch))
             self._fail(error)
         else:
             self._delay = self._limits.retry_first
-            self._settled(batch, None)
+            if batch:
+                self._settled(batch, None)
 
     def _admitted(self) -> tuple[list[Entry], list[Entry]]:
         """Take from the backlog what goes into one commit, and what the chain has no room for."""
@@ -178,6 +191,9 @@ class Writer:
                 break
         if self._backlog:
             self._settled(list(self._backlog), self.failure or JournalFullError())
+        if self._file.unsigned and not self._file.is_sealed:
+            with suppress(OSError):  # the next process signs it
+                self._file.append((), signed=True)
 
 
 def _reason(error: Exception) -> str:

@@ -9,6 +9,7 @@ from string import ascii_uppercase
 import pytest
 
 from proxy.identity.bootstrap import Bootstrap
+from proxy.identity.checkpointing import checkpoint_signer
 from proxy.identity.keptring import KeptKeyring, KeyringChangedError, read_keyring
 from proxy.identity.keyring import KeyState, Plane
 from proxy.identity.marking import Marks, marking_key, open_marking_key
@@ -66,7 +67,7 @@ def test_a_key_that_was_changed_or_is_anothers_is_refused(place: Place) -> None:
     told(place, story)
 
 
-NAMES = ("bootstrap", "keyring:control", "keyring:data", "marking", "upstream:up")
+NAMES = ("bootstrap", "checkpoint", "keyring:control", "keyring:data", "marking", "upstream:up")
 UPSTREAM = Secret(b'{"bearer": "b"}')
 
 
@@ -82,6 +83,7 @@ class Kept:
             await ring.write(ring.plan_rotation())
             await ring.write(ring.plan_preparation())
         self.key = (await marking_key(self.secrets, MASTER)).reveal()
+        self.signs = (await checkpoint_signer(self.secrets, MASTER)).key
         self.bootstrap = (await Bootstrap(self.secrets, MASTER).begin()).reveal().decode()
         sealed = MASTER.seal("upstream", UPSTREAM, b"upstream:up")
         await self.put("upstream:up", sealed)
@@ -125,6 +127,7 @@ def test_under_a_new_master_key_everything_is_as_it_was(place: Place) -> None:
             with pytest.raises(MasterKeyError):
                 read_keyring(new[name], plane, MASTER)
         assert open_marking_key(new["marking"], OTHER).reveal() == kept.key
+        assert (await checkpoint_signer(secrets, OTHER)).key == kept.signs
         opened = OTHER.open("upstream", new["upstream:up"], b"upstream:up")
         assert opened.reveal() == UPSTREAM.reveal()
         assert new["mode"] == "enterprise"

@@ -109,7 +109,7 @@ def test_after_a_rekey_tokens_secrets_and_keys_are_as_they_were(tmp_path: Path) 
     assert done.document == {
         "old": old.id,
         "new": new.id,
-        "secrets": ["bootstrap", "keyring:control", "keyring:data", "marking"],
+        "secrets": ["bootstrap", "checkpoint", "keyring:control", "keyring:data", "marking"],
     }
     assert old.id != new.id
     assert asyncio.run(after(token, secret)) == ([200, 200], listed)

@@ -108,6 +108,8 @@ SAMPLES: dict[Event, dict[str, Any]] = {
     Event.UPSTREAM_HOSTILE: {"server": "github", "kind": "redirect", "detail": "302"},
     Event.JOURNAL_FAILED: {"code": "journal-full", "detail": "ENOSPC"},
     Event.JOURNAL_RECOVERED: {"seconds": 12.5},
+    Event.SHIPPING_FAILED: {"code": "database-unavailable", "detail": "no answer in time"},
+    Event.SHIPPING_RECOVERED: {"seconds": 12.5},
     Event.TOKEN_ISSUED: {
         "token_id": "0193",
         "subject": "client:ci",

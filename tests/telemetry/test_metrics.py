@@ -39,6 +39,8 @@ def measured(health: Health = HEALTH, endpoint: str | None = None) -> Iterator[M
             fact_version=lambda: 41,
             staleness=lambda: 0.5,
             dropped_spans=lambda: 2,
+            behind=lambda: 7,
+            lag=lambda: 1.5,
         ),
         time.time_ns,
         version="1.2.3",

@@ -12,7 +12,7 @@ import typer
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Check, test, ask, explain, format and compare policies.",
+    help="Check, test, ask, explain, format and compare policies, and make tests of decisions.",
 )
 
 Paths = Annotated[
@@ -248,3 +248,46 @@ def diff(
         ),
         json=json,
     )
+
+
+@app.command()
+def case(
+    decision_id: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID", help="The id of a decision, or 8 or more of its first letters."
+        ),
+    ],
+    *,
+    data_dir: Annotated[
+        Path,
+        typer.Option(
+            "--data-dir", metavar="DIR", help="The data directory of a gateway, or a copy."
+        ),
+    ] = Path("northgate-data"),
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="The gateway's settings, which say where its data and database are.",
+        ),
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Write a recorded decision as a test, to be pasted into a policy file.
+
+    What an allow rests on is its setup; of a denial, what it had of the grant it came nearest to.
+    Leases are written so that they do not end. The test passes under the policy of that moment: it
+    was run before it is written. Of a decision that no policy took, or that does not come out as
+    recorded, no test can be made.
+
+    Exit code 0, 1 if there is no such decision, 2 if no test can be made of it.
+
+    JSON: decision (null if there is none), policy, test (the text), setup, assertion, allowed.
+    """
+    import os
+
+    from proxy.cli.policy import case as command
+
+    _run(lambda: command.run(data_dir, config, decision_id, os.environ, json=json), json=json)

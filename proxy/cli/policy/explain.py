@@ -81,18 +81,18 @@ def _document(
             {
                 "bindings": {name: as_json(value) for name, value in found.bindings.items()},
                 "rules": list(proof.rules),
-                "steps": list(map(_step, proof.steps)),
+                "steps": list(map(step_document, proof.steps)),
             }
             for found, proof in explained
         ],
         "misses": [
-            {"rules": list(miss.rules), "failed": list(map(_failure, miss.failed))}
+            {"rules": list(miss.rules), "failed": list(map(failure_document, miss.failed))}
             for miss in misses
         ],
     }
 
 
-def _step(step: Step) -> dict[str, object]:
+def step_document(step: Step) -> dict[str, object]:
     return {
         "kind": str(step.kind),
         **_claim(step.claim),
@@ -101,7 +101,7 @@ def _step(step: Step) -> dict[str, object]:
     }
 
 
-def _failure(failure: Failure) -> dict[str, object]:
+def failure_document(failure: Failure) -> dict[str, object]:
     return {
         "kind": str(failure.kind),
         **_claim(failure.claim),

@@ -8,11 +8,12 @@ from typing import Literal
 from policies.model import Reason, Verdict
 
 KindName = Literal["decision", "change", "outcome", "checkpoint"]
+FormName = Literal["csv", "jsonl"]
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The options of `record list` that choose records; None chooses nothing."""
+    """The options of the listings that choose records; None chooses nothing."""
 
     kind: KindName = "decision"
     since: str | None = None

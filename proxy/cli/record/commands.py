@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from policies.model import Reason, Verdict
-from proxy.cli.record.asked import Asked, KindName
+from proxy.cli.record.asked import Asked, FormName, KindName
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -86,6 +86,137 @@ def list_records(  # noqa: PLR0913  one for each option
     asked = Asked(kind, since, until, principal, server, tool, action, verdict, reason, rule)
     # Each line of the output is a record: what went wrong is told on stderr alone.
     _run(lambda: listing.run(data_dir, asked, limit=limit, json=json), json=False)
+
+
+@app.command()
+def tail(  # noqa: PLR0913  one for each option
+    *,
+    data_dir: DataDirectory = _HERE,
+    kind: Kind = "decision",
+    since: Since = None,
+    until: Until = None,
+    principal: WhoAsked = None,
+    server: OnServer = None,
+    tool: OfTool = None,
+    action: Action = None,
+    verdict: WhichVerdict = None,
+    reason: WhichReason = None,
+    rule: Rule = None,
+    lines: Annotated[
+        int, typer.Option("--lines", "-n", min=0, metavar="N", help="Begin with the last N.")
+    ] = 10,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with what is recorded, until Ctrl-C.")
+    ] = False,
+    json: AsJson = False,
+) -> None:
+    """Show the last records, and with -f each new one as soon as it is there.
+
+    Of several filters each must be met. What became of a call is not known yet when its decision
+    is shown: `northgate record show` tells later, or --kind outcome beside it.
+
+    Exit code 0, also if nothing was found or Ctrl-C ended it, 2 if there is no journal, or it is
+    damaged.
+
+    JSON: a line for each record, as the journal has it.
+    """
+    from proxy.cli.record import tailing
+
+    asked = Asked(kind, since, until, principal, server, tool, action, verdict, reason, rule)
+    _run(lambda: tailing.run(data_dir, asked, lines, follow=follow, json=json), json=False)
+
+
+@app.command()
+def export(  # noqa: PLR0913  one for each option
+    *,
+    data_dir: DataDirectory = _HERE,
+    kind: Kind = "decision",
+    since: Since = None,
+    until: Until = None,
+    principal: WhoAsked = None,
+    server: OnServer = None,
+    tool: OfTool = None,
+    action: Action = None,
+    verdict: WhichVerdict = None,
+    reason: WhichReason = None,
+    rule: Rule = None,
+    form: Annotated[
+        FormName, typer.Option("--format", help="Comma-separated values, or JSON lines.")
+    ] = "jsonl",
+) -> None:
+    """Write all records that are asked for to stdout, the oldest first.
+
+    Of several filters each must be met. A jsonl line has record (as the journal has it) and
+    outcome (of a decision, null if none was recorded). csv has one line of names and then one for
+    each record; structures in it are JSON, and text that a spreadsheet would take for a formula
+    begins with an apostrophe. Keys for which csv has no column are told on stderr.
+
+    Nothing is locked or changed, and the gateway may be running. How far it is, is shown on a
+    terminal.
+
+    Exit code 0, also if nothing was found, 2 if there is no journal, or it is damaged: what was
+    written until then is not all.
+    """
+    from proxy.cli.record import exporting
+
+    asked = Asked(kind, since, until, principal, server, tool, action, verdict, reason, rule)
+    _run(lambda: exporting.run(data_dir, asked, form), json=False)
+
+
+@app.command()
+def verify(
+    directory: Annotated[
+        Path | None,
+        typer.Argument(metavar="[DIR]", help="The files of a journal; else those of --data-dir."),
+    ] = None,
+    *,
+    data_dir: DataDirectory = _HERE,
+    anchor: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="What `northgate record anchor` wrote."),
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Prove that the record is whole, or name the first break of each chain.
+
+    Every process of a gateway writes a chain: each record names the hash of the one before, and
+    a signed checkpoint follows every second of activity. All up to the last checkpoint is proven;
+    the records after it are counted as unsigned. The keys that the checkpoints name are believed,
+    and an end that was cut off may go unnoticed, unless an anchor is given that was kept elsewhere.
+
+    A break is edited, cut, swapped, inserted or missing, at the line of the file that is named; or
+    forged: a checkpoint there was not signed for what stands before it, so that a record between
+    the last one proven and this was altered and the chain made to fit.
+
+    Nothing is locked or changed, and the gateway may be running. A copy of a running one may lack
+    a file that was begun while it was made.
+
+    Exit code 0 if it is whole, 1 if it is broken, 2 if there is no journal, or it or the anchor
+    cannot be read.
+
+    JSON: whole, anchored (whether an anchor was given), keys (of the last checkpoints) and chains,
+    each with node, worker, segments, records, proven (seq, time, key of the last checkpoint, or
+    null), unsigned, leftover and torn (bytes that were never acknowledged) and broken (class,
+    file, line, seq, or null).
+    """
+    from proxy.cli.record import verifying
+
+    _run(lambda: verifying.run(data_dir, directory, anchor, json=json), json=json)
+
+
+@app.command()
+def anchor(*, data_dir: DataDirectory = _HERE) -> None:
+    """Write to stdout what proves the record later: its keys and last checkpoints, as JSON.
+
+    Keep it where who can change the record cannot: `northgate record verify --anchor FILE` then
+    names whatever was changed or removed since, also at the end. It holds no secret.
+
+    Exit code 0, 1 if the record is broken, 2 if there is no journal, no checkpoint in it, or it
+    cannot be read.
+    """
+    from proxy.cli.record import verifying
+
+    _run(lambda: verifying.write_anchor(data_dir), json=False)
 
 
 @app.command()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from proxy.cli.policy.inputs import InputError, placeless
 from proxy.datadir import DataDirectory
-from storage.journal import JournalDamagedError, Kind, Record, read
+from storage.journal import JournalDamagedError, JournalNewerError, Kind, Record, read
 from storage.journal.frame import VERSION
+from storage.journal.reading import Positions
 from storage.journal.segments import Segment, chains
 
 
@@ -35,19 +37,36 @@ class Listed:
     count: int
 
 
-def records(data_dir: Path) -> Iterator[Record]:
-    """Yield every record of the gateway at *data_dir*, by id, so by time.
+def records(data_dir: Path, after: Positions | None = None) -> Iterator[Record]:
+    """Yield every record of the gateway at *data_dir* that follows *after*, by id, so by time.
 
     Raise `InputError` if there is no journal, or it cannot be read.
     """
+    directory = journal_of(data_dir)
+    with told_plainly(directory):
+        yield from read(directory, after)
+
+
+def journal_of(data_dir: Path) -> Path:
+    """Return where the journal of *data_dir* is; raise `InputError` if there is none."""
     directory = DataDirectory(data_dir).journal
+    with told_plainly(directory):
+        if directory.is_dir() and chains(directory):
+            return directory
+    raise InputError.saying(
+        f"{directory}: there is no journal here; "
+        "name the data directory of a gateway with --data-dir."
+    )
+
+
+@contextmanager
+def told_plainly(directory: Path) -> Iterator[None]:
+    """Make `InputError` of what keeps the journal in *directory* from being read."""
     try:
-        if not directory.is_dir() or not chains(directory):
-            raise InputError.saying(
-                f"{directory}: there is no journal here; "
-                "name the data directory of a gateway with --data-dir."
-            )
-        yield from read(directory)
+        yield
+    except JournalNewerError as error:
+        place = f"{directory / error.file}, line {error.line}"
+        raise InputError([placeless(error.code, f"{place}: {error.public}")]) from error
     except JournalDamagedError as error:
         place = f"{directory / error.file}, line {error.line}"
         problem = placeless(error.code, f"{place} is no record. {error.public}")

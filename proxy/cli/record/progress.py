@@ -1,0 +1,45 @@
+"""How far a long work on the journal is: a bar on a terminal, once it takes long."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from proxy.cli.policy import console
+
+_SECONDS_WITHOUT_A_BAR: Final = 0.5
+
+
+@contextmanager
+def progress(what: str, directory: Path) -> Iterator[Callable[[int], None]]:
+    """Give a function to tell of how many bytes more of the journal in *directory* are done."""
+    err = console.err()
+    bar = Progress(
+        TextColumn(what),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+        console=err,
+        transient=True,
+    )
+    task = bar.add_task("", total=sum(one.stat().st_size for one in directory.glob("*.jsonl")))
+    began, running = time.monotonic(), False
+
+    def tick(size: int) -> None:
+        nonlocal running
+        if not running and err.is_terminal and time.monotonic() - began > _SECONDS_WITHOUT_A_BAR:
+            running = True
+            bar.start()
+        bar.advance(task, size)
+
+    try:
+        yield tick
+    finally:
+        # Stopped without having run, a bar writes an empty line.
+        if running:
+            bar.stop()

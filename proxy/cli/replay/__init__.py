@@ -1,0 +1,1 @@
+"""Decisions of the past, decided again."""

@@ -1,0 +1,1 @@
+"""`northgate why`: why a call was allowed, or was not."""

@@ -1,0 +1,125 @@
+"""Decisions as the database knows them: found by who asked, for what, when, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+from sqlalchemy import ColumnElement, func, tuple_
+from sqlmodel import col, select
+
+from policies.model import Entity, Reason, Verdict
+from storage.engine import Database
+from storage.errors import StateError
+from storage.shipping.rows import indexed
+from storage.tables import DecisionRow, OutcomeRow
+
+
+class DecisionUnknownError(StateError):
+    """The database has no decision with this id."""
+
+    code = "decision-unknown"
+    public = "The database has no decision with this id; one made just now follows in a second."
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which decisions are looked for: all that everything given here is true of.
+
+    `since` and `until` are seconds since the epoch, and a decision of `until` is none of them;
+    `rule` is the file and line of one that decided.
+    """
+
+    since: float | None = None
+    until: float | None = None
+    principal: Entity | None = None
+    acts_for: str | None = None
+    server: str | None = None
+    action: str | None = None
+    resource: Entity | None = None
+    verdict: Verdict | None = None
+    reason: Reason | None = None
+    rule: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """The record of a decision as the journal has it, and that of its outcome if there is one."""
+
+    id: str
+    record: Mapping[str, Any]
+    outcome: Mapping[str, Any] | None
+
+
+class DecisionQueries:
+    """The decisions in *database*."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def find(self, decision_id: str) -> Decided:
+        """Return one decision. Raise `DecisionUnknownError`, `DatabaseUnavailableError`."""
+        wanted = _SELECTED.where(col(DecisionRow.id) == decision_id)
+        async with self._database.reading() as session:
+            row = (await session.exec(wanted)).first()
+        if row is None:
+            raise DecisionUnknownError
+        return _decided(*row)
+
+    async def latest(
+        self, wanted: Wanted, *, limit: int, after: str | None = None
+    ) -> list[Decided]:
+        """Return up to *limit* decisions, the newest first.
+
+        The next page begins *after* the id of the last of this one. Raise `DecisionUnknownError`
+        if there is no such decision, `DatabaseUnavailableError`.
+        """
+        when = (col(DecisionRow.recorded_at), col(DecisionRow.id))
+        rows = _SELECTED.where(*_conditions(wanted))
+        async with self._database.reading() as session:
+            if after is not None:
+                last = (await session.exec(select(*when).where(when[1] == after))).first()
+                if last is None:
+                    raise DecisionUnknownError
+                rows = rows.where(tuple_(*when) < tuple_(*last))
+            newest = rows.order_by(*(one.desc() for one in when)).limit(limit)
+            return [_decided(*row) for row in await session.exec(newest)]
+
+
+_SELECTED: Final = select(DecisionRow.id, DecisionRow.body, OutcomeRow.body).join(
+    OutcomeRow, col(OutcomeRow.decision) == col(DecisionRow.id), isouter=True
+)
+
+
+def _conditions(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
+    if wanted.since is not None:
+        yield col(DecisionRow.recorded_at) >= wanted.since
+    if wanted.until is not None:
+        yield col(DecisionRow.recorded_at) < wanted.until
+    if wanted.principal is not None:
+        yield col(DecisionRow.principal_type) == wanted.principal.type
+        yield col(DecisionRow.principal_id) == indexed(wanted.principal.id)
+    if wanted.resource is not None:
+        yield col(DecisionRow.resource_type) == wanted.resource.type
+        yield col(DecisionRow.resource_id) == indexed(wanted.resource.id)
+    for column, value in (
+        (DecisionRow.acts_for, wanted.acts_for),
+        (DecisionRow.server, wanted.server),
+        (DecisionRow.action, wanted.action),
+        (DecisionRow.verdict, wanted.verdict),
+        (DecisionRow.reason, wanted.reason),
+    ):
+        if value is not None:
+            yield col(column) == indexed(str(value))
+    if wanted.rule is not None:
+        # Not every database tells case apart in its patterns; all do so where they replace.
+        piece = orjson.dumps(wanted.rule).decode()
+        yield func.replace(DecisionRow.rules, piece, "") != col(DecisionRow.rules)
+
+
+def _decided(decision_id: str, body: str, outcome: str | None) -> Decided:
+    return Decided(
+        decision_id, orjson.loads(body), None if outcome is None else orjson.loads(outcome)
+    )

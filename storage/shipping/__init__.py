@@ -1,0 +1,1 @@
+"""Copying the journal to the database: once for each record, however often it is tried."""
