@@ -40,6 +40,8 @@ UNSEEN: Final = {
     "POST /api/v0/prompts/render": "It takes the name of a prompt; test_invoking.py does.",
     "POST /api/v0/resources/read": "It takes the URI of a resource; test_invoking.py does.",
     "POST /api/v0/resources/get": "It takes the URI of a resource; test_registering.py does.",
+    "GET /api/v0/decisions/{decision_id}": "It takes the id of a decision; test_shipping.py does.",
+    "GET /api/v0/decisions/{decision_id}/arguments": "As before.",
 }
 """Operations that are asked and never successfully, and where they are instead."""
 
