@@ -34,7 +34,7 @@ class Recorded:
     `claims` are those that every record tells. `facts` held for the question alone, and `silent`
     are the tests of its arguments that said nothing. `has_arguments` tells whether arguments were
     tested at all, and `arguments` are these where they were kept whole. Text of which there is a
-    digest alone begins with `HIDDEN`.
+    digest alone begins with `HIDDEN`. A denial that was not `enforced` was done all the same.
     """
 
     actor: Entity
@@ -53,6 +53,7 @@ class Recorded:
     verdict: Verdict
     reason: Reason
     rules: tuple[str, ...]
+    enforced: bool = True
 
     @property
     def is_judged(self) -> bool:
@@ -105,6 +106,7 @@ def _recorded(payload: Mapping[str, Any], revealed: Mapping[str, str]) -> Record
         verdict=Verdict(payload["verdict"]),
         reason=Reason(payload["reason"]),
         rules=tuple(payload["rules"]),
+        enforced=payload.get("enforced") is not False,
     )
 
 

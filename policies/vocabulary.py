@@ -44,6 +44,7 @@ STORED = frozenset(
         "has_tag",
         "is_suspended",
         "is_disabled",
+        "is_observed",
         "is_read_only",
         "is_destructive",
         "is_idempotent",
@@ -61,6 +62,7 @@ ACTIONS: dict[str, tuple[str, ...]] = {
     "Document": ("read", "list", "subscribe", "complete"),
     "Gateway": (
         "manage_servers",
+        "change_enforcement",
         "manage_clients",
         "manage_users",
         "issue_tokens",

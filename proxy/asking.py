@@ -74,7 +74,7 @@ class Asking:
             return None
         judgement = await self.judge.on_server(call, *rights_to_ask(row.judgment))
         decision_id = await self.recording.decided(call, judgement, request.method)
-        return decision_id if judgement.decision.allowed else None
+        return decision_id if judgement.allowed else None
 
     async def allows_input(
         self, call: Call, requests: Mapping[str, Any], declared: Mapping[str, Any]
@@ -96,13 +96,13 @@ class Asking:
             decision_id = await self.recording.decided(call, judgement, method)
             if judgement.decision.verdict is Verdict.UNDECIDED:
                 raise UndecidedError(method)
-            if not judgement.decision.allowed:
+            if not judgement.allowed:
                 raise InputRefusedError(judgement.decision.reason.value, decision_id)
             allowed.append(decision_id)
         return allowed
 
     async def _may(self, call: Call, action: str) -> bool:
-        return (await self.judge.on_server(call, action)).decision.allowed
+        return (await self.judge.on_server(call, action)).allowed
 
     async def _tasks(self, call: Call, tasks: Any) -> dict[str, Any] | None:  # noqa: ANN401  JSON
         """Return what may be told of the tasks that a client runs; None if that is nothing."""

@@ -68,7 +68,8 @@ class Subject:
 
     `facts` held for the call alone; `tests` are those of arguments with what each said: a fact,
     or None for a value that satisfies neither it nor its opposite. `withheld` are the capabilities
-    of the client that the upstream is not told of, because it may not use them.
+    of the client that the upstream is not told of, because it may not use them. A denial that is
+    not `enforced` was done all the same.
     """
 
     principal: Principal
@@ -82,6 +83,7 @@ class Subject:
     outcomes: tuple[Fact | None, ...] = ()
     arguments: Mapping[str, Any] | None = None
     withheld: tuple[str, ...] = ()
+    enforced: bool = True
 
 
 class Audit:
@@ -107,7 +109,7 @@ class Audit:
     def ended(
         self, decision_id: str, status: int | str, *, is_error: bool, size: int, seconds: float
     ) -> None:
-        """Record what became of an allowed call, without waiting.
+        """Record what became of a call that was made, without waiting.
 
         *status* is the HTTP status the caller got, or a word for a call that ended without one.
         """
@@ -162,6 +164,8 @@ class Audit:
             "reason": decision.reason.value,
             "rules": decision.rules,
         }
+        if not subject.enforced:
+            payload["enforced"] = False
         if subject.withheld:
             payload["withheld"] = subject.withheld
         if subject.arguments is not None:

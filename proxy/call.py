@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from policies.enforcement import is_observed
 from policies.grounds import Grounds
 from policies.model import AccessRequest, Entity, Fact
 from policies.supplied import Caller, caller_facts, document_facts
@@ -55,6 +56,17 @@ class Call:
     def entity(self) -> Entity:
         """The server as the policy knows it, registered or not."""
         return Entity("Server", self.server_name)
+
+    @property
+    def actors(self) -> list[Entity]:
+        """Who makes the call, and the user behind whoever does."""
+        user = self.principal.acts_for
+        return [self.actor] if user is None else [self.actor, Entity("User", user)]
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether denials of the policy on this server are recorded and not enforced."""
+        return self.server is not None and is_observed(self.grounds.facts, self.entity, self.now)
 
     def request(self, action: str, resource: Entity, facts: tuple[Fact, ...] = ()) -> AccessRequest:
         """Return the question whether this caller may do *action* on *resource*."""

@@ -78,7 +78,7 @@ class Outcome:
 
     @property
     def is_allowed(self) -> bool:
-        return self.decided is not None and self.decided.judgement.decision.allowed
+        return self.decided is not None and self.decided.judgement.allowed
 
     @property
     def result(self) -> dict[str, Any] | None:

@@ -96,9 +96,9 @@ class Subscribing:
         async def allows(question: Question) -> bool:
             judgement = await self.judge.judge(call, question, connect, id_)
             decision_id = await self.recording.decided(call, judgement, call.method)
-            if judgement.decision.allowed:
+            if judgement.allowed:
                 records.append(decision_id)
-            return judgement.decision.allowed
+            return judgement.allowed
 
         uris = [
             uri

@@ -80,7 +80,7 @@ class News:
 
     async def _if(self, call: Call, action: str, message: Notification) -> Notification | None:
         judgement = await self.judge.on_server(call, action)
-        return message if judgement.decision.allowed else None
+        return message if judgement.allowed else None
 
     async def _listened(
         self, way: Way, call: Call, listening: Listening | None, message: Notification

@@ -25,6 +25,9 @@ class Observer(Protocol):
     ) -> None:
         """Count one decision that is in the record, *seconds* after its call arrived."""
 
+    def observed(self, server: str, reason: str, action: str) -> None:
+        """Count a denial that was not enforced, beside the decision that it is."""
+
     def ended(self, server: str, method: str, version: str, seconds: float, error: str) -> None:
         """Measure one call from its arrival to the end of its answer.
 

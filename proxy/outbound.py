@@ -52,7 +52,7 @@ class Outbound:
             kept = await self._without_withheld(call, kept, CAPABILITIES_KEY)
         if LOG_LEVEL_KEY in kept:
             judgement = await self.judge.on_server(call, SET_LOG_LEVEL)
-            if not judgement.decision.allowed:
+            if not judgement.allowed:
                 del kept[LOG_LEVEL_KEY]
         return kept
 

@@ -143,7 +143,7 @@ class Pipeline:
         if isinstance(message, Request) and not self.admissions.may_stream(call.actor):
             # Before anything is done: afterwards, to refuse the answer would undo nothing.
             return await self._too_fast(call, Admission.REFUSED)
-        if _is_in_session(routing, message) and connect.decision.allowed:
+        if _is_in_session(routing, message) and connect.allowed:
             call.session = self.opening.session(call, routing.session)
         judged = self._agreed(call, connect, routing, message)
         if isinstance(message, Response):
@@ -171,12 +171,12 @@ class Pipeline:
         connect: Judgement,
     ) -> Reaction:
         server, row = call.server, judged.method
-        if server is None or row is None or not connect.decision.allowed:
+        if server is None or row is None or not connect.allowed:
             return await self._denied(call, connect)
         opened = self.opening.message(call, judged, message)
         question = question_of(row, message, call.server_name, self.verbatim, opened.origin)
         judgement = await self.judge.judge(call, question, connect, message.id)
-        if not judgement.decision.allowed:
+        if not judgement.allowed:
             return await self._denied(call, judgement, row)
         if judged.is_modern:
             check_mirrored(server, question, routing, message.id)
@@ -211,7 +211,7 @@ class Pipeline:
         self, call: Call, judged: Judged, response: Response, connect: Judgement
     ) -> Reaction:
         """Pass on what the client answers to a question of the upstream's."""
-        if call.server is None or not connect.decision.allowed:
+        if call.server is None or not connect.allowed:
             return await self._denied(call, connect)
         ask = self.opening.asked(call, response)
         row = find(Party.SERVER, ask.method, judged.version)
@@ -221,7 +221,7 @@ class Pipeline:
         judgement = connect
         if row.judgment is not Judgment.NONE:
             judgement = await self.judge.on_server(call, *rights_to_ask(row.judgment))
-        if not judgement.decision.allowed:
+        if not judgement.allowed:
             answer = await self._denied(call, judgement)
             # Else the upstream would wait for what never comes.
             self.exchange.refuse(call, Response(ask.id, error=_NOT_ALLOWED))
@@ -240,7 +240,7 @@ class Pipeline:
         if routing.version in MODERN_VERSIONS:
             return await self._not_offered(call)
         server = call.server
-        if server is None or not connect.decision.allowed:
+        if server is None or not connect.allowed:
             return await self._denied(call, connect)
         judged = self._in_session(call, connect, routing)
         if not self.admissions.may_stream(call.actor):
@@ -254,7 +254,7 @@ class Pipeline:
         routing = headers.check_delete(incoming.headers)
         if routing.version in MODERN_VERSIONS:
             return await self._not_offered(call)
-        if call.server is None or not connect.decision.allowed:
+        if call.server is None or not connect.allowed:
             return await self._denied(call, connect)
         self._in_session(call, connect, routing)
         if call.session is None:
@@ -357,6 +357,6 @@ def _versions(call: Call, connect: Judgement) -> tuple[str, ...]:
     Whoever may not connect is told of all, as if there were no server.
     """
     server: Server | None = call.server
-    if not connect.decision.allowed or server is None or server.catalogue is None:
+    if not connect.allowed or server is None or server.catalogue is None:
         return VERSIONS
     return server.catalogue.versions

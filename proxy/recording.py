@@ -40,17 +40,20 @@ class Recording:
             outcomes=judgement.outcomes,
             arguments=question.arguments,
             withheld=call.withheld if method is None else (),
+            enforced=judgement.enforced,
         )
         words = call.grounds.bundle.program.words
         decision_id = await self.audit.decided(subject, decision, words)
         if call.span is not None and method is None:
             call.span.decided(decision_id, decision.verdict.value)
-            if decision.allowed and question.resource.type in ("Tool", "Prompt"):
+            if judgement.allowed and question.resource.type in ("Tool", "Prompt"):
                 call.span.about(question.subject)
         seconds = self.monotonic() - call.started
         self.observer.decided(
             decision_id, call.actor, question.action, question.resource, decision, seconds
         )
+        if not judgement.enforced:
+            self.observer.observed(call.server_name, decision.reason, question.action)
         return decision_id
 
     def ended(

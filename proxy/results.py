@@ -6,12 +6,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from policies.model import Entity
-from policies.pdp import DecisionPoint
 from proxy.asked import Asked
 from proxy.call import Call
 from proxy.identity.handles import LONGEST_HANDLE, Handles, Kind
 from proxy.introduction import UnusableResultError, introduction
+from proxy.judgement import Judge
 from proxy.listening import SUBSCRIPTION_KEY
 from proxy.listing import (
     Recognised,
@@ -23,13 +22,11 @@ from proxy.listing import (
     type_of,
 )
 from proxy.opening import has_tasks
-from proxy.question import SET_LOG_LEVEL, Origin, document_id
+from proxy.question import SET_LOG_LEVEL, Origin, document_question, going_on
 from proxy.rounds import Rounds
 from proxy.tasks import ForeignTaskError, Tasks
-from proxy.templates import completed, visible_templates
-from proxy.visibility import visible
+from proxy.templates import completed
 from proxy.wire.methods import Judgment, Party, find
-from proxy.wire.names import UnnameableError
 from storage.errors import StateError
 
 _CONTINUED: Final = frozenset({Judgment.CALL_TOOL, Judgment.GET_PROMPT, Judgment.READ_DOCUMENT})
@@ -42,7 +39,7 @@ Fitter = Callable[[Asked, dict[str, Any]], Awaitable[dict[str, Any]]]
 class Results:
     """Makes results fit for the one who asked."""
 
-    point: DecisionPoint
+    judge: Judge
     verbatim: frozenset[str]
     recognised: Recognised
     handles: Handles
@@ -93,11 +90,10 @@ class Results:
 
     async def _introduction(self, asked: Asked, result: dict[str, Any]) -> dict[str, Any]:
         call, result = asked.call, introduction(asked.judged, result)
-        if "logging" in result["capabilities"]:
+        has_level = "logging" in result["capabilities"]
+        if has_level and not (await self.judge.on_server(call, SET_LOG_LEVEL)).allowed:
             # Some clients set a level as soon as they may, and give up if they may not.
-            request = call.request(SET_LOG_LEVEL, call.entity)
-            if not (await self.point.decide(request, call.grounds)).allowed:
-                del result["capabilities"]["logging"]
+            del result["capabilities"]["logging"]
         return result
 
     def _paged(self, asked: Asked, result: dict[str, Any]) -> dict[str, Any]:
@@ -122,9 +118,9 @@ class Results:
         items = identified(result, listed, server, self.verbatim, self.recognised)
         entities = [entity for entity, _ in items]
         if listed == "resourceTemplates":
-            seen = await visible_templates(self.point, call, server, entities)
+            seen = await self.judge.shown_templates(call, server, entities)
         else:
-            seen = await visible(self.point, call, type_of(listed), entities)
+            seen = await self.judge.shown(call, type_of(listed), entities)
         shown = [item for entity, item in items if entity in seen]
         return self._paged(asked, filtered(result, listed, shown, modern=asked.judged.is_modern))
 
@@ -141,13 +137,7 @@ class Results:
         call = asked.call
         if type(uri) is not str or uri == asked.question.subject:
             return uri == asked.question.subject
-        try:
-            document = document_id(call.server_name, uri)
-        except UnnameableError:
-            return False
-        facts = tuple(call.document_facts(document, uri))
-        decision = await self.point.decide(call.request("read", document, facts), call.grounds)
-        return decision.allowed
+        return await self.judge.may(call, document_question("read", call.server_name, uri))
 
     async def _completion(self, asked: Asked, result: dict[str, Any]) -> dict[str, Any]:
         """Return a completion of a template without values that lead to what may not be seen."""
@@ -162,7 +152,7 @@ class Results:
         call, text = asked.call, asked.question.subject
         led = [(one, completed(call.server_name, text, asked.params, one)) for one in values]
         documents = [document for _, document in led if document is not None]
-        seen = await visible(self.point, call, "Document", documents)
+        seen = await self.judge.shown(call, "Document", documents)
         kept = [one for one, document in led if document is None or document in seen]
         # How many there are in all would tell of those that are hidden.
         told = {name: value for name, value in completion.items() if name != "total"}
@@ -223,6 +213,4 @@ class Results:
         return self._paged(asked, result | {"tasks": shown})
 
     async def _is_callable(self, call: Call, origin: Origin) -> bool:
-        tool = Entity("Tool", f"{call.server_name}__{origin.tool}")
-        request = call.request("call", tool, origin.facts)
-        return (await self.point.decide(request, call.grounds)).allowed
+        return await self.judge.may(call, going_on(call.server_name, origin, self.verbatim))

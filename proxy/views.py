@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from policies.enforcement import observed
 from policies.model import Entity
-from policies.pdp import DecisionPoint, UndecidedError
+from policies.pdp import UndecidedError
 from policies.polar.tables import EMPTY
 from policies.polar.values import key_of
 from proxy.call import Call
@@ -21,7 +22,6 @@ from proxy.judgement import Judge
 from proxy.listening import CHANGES
 from proxy.templates import possible_facts
 from proxy.upstream.server import Catalogue
-from proxy.visibility import visible
 from proxy.way import Way
 from proxy.wire import sse
 from proxy.wire.jsonrpc import Notification
@@ -40,7 +40,6 @@ View = dict[str, frozenset[Entity]]
 class Views:
     """Watches streams. *renewed* returns a call on the grounds of this moment."""
 
-    point: DecisionPoint
     judge: Judge
     renewed: Callable[[Call], Call]
     _watched: dict[int, tuple[Way, View | None]] = field(default_factory=dict)
@@ -81,6 +80,7 @@ class Views:
             call = self.renewed(way.call)
             leases = call.grounds.facts.get(_LEASE, EMPTY).rows
             ends = [row[3] for row in leases if type(row[3]) is int and row[3] > call.now]
+            ends += filter(None, observed(call.grounds.facts, call.now).values())
             return min([*ends, call.now - call.now % _QUARTER + _QUARTER]) - call.now
         return None
 
@@ -94,7 +94,7 @@ class Views:
         way, before = self._watched[key]
         call = self.renewed(way.call)
         connect = await self.judge.connect(call)
-        if not connect.decision.allowed:
+        if not connect.allowed:
             way.outlet.end()
             return
         try:
@@ -117,13 +117,13 @@ class Views:
         if server is None or known is None:
             return {}
         view = {
-            method: frozenset(await visible(self.point, call, type_, offered))
+            method: frozenset(await self.judge.shown(call, type_, offered))
             for method, type_, offered in _offers(server.name, known)
         }
         texts = {Entity("Document", f"{server.name}|{one}"): one for one in known.templates}
         facts = [fact for one, text in texts.items() for fact in possible_facts(call, one, text)]
         # There is no word for templates alone.
-        view[_RESOURCES] |= await visible(self.point, call, "Document", list(texts), facts)
+        view[_RESOURCES] |= await self.judge.shown(call, "Document", list(texts), facts)
         return view
 
 

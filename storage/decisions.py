@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import ColumnElement, func, tuple_
+from sqlalchemy import ColumnElement, func, not_, true, tuple_
 from sqlmodel import col, select
 
 from policies.model import Entity, Reason, Verdict
@@ -41,6 +41,7 @@ class Wanted:
     resource: Entity | None = None
     verdict: Verdict | None = None
     reason: Reason | None = None
+    enforced: bool | None = None
     rule: str | None = None
 
 
@@ -113,6 +114,9 @@ def _conditions(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
     ):
         if value is not None:
             yield col(column) == indexed(str(value))
+    if wanted.enforced is not None:
+        enforced = col(DecisionRow.enforced)
+        yield enforced == true() if wanted.enforced else not_(enforced)
     if wanted.rule is not None:
         # Not every database tells case apart in its patterns; all do so where they replace.
         piece = orjson.dumps(wanted.rule).decode()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from sqlalchemy import BigInteger, Index, Integer, MetaData, Text, text
+from sqlalchemy import BigInteger, Index, Integer, MetaData, Text, text, true
 from sqlmodel import Field, SQLModel
 
 METADATA = MetaData()
@@ -162,7 +162,12 @@ class DecisionRow(State, table=True):
         Index("decisions_of_principal", "principal_type", "principal_id", "recorded_at", "id"),
         Index("decisions_of_server", "server", "recorded_at", "id"),
         Index("decisions_on_resource", "resource_type", "resource_id", "recorded_at", "id"),
-    )
+        Index(
+            "decisions_observed", "recorded_at", "id",
+            sqlite_where=text("enforced = 0"),
+            postgresql_where=text("NOT enforced"),
+        ),
+    )  # fmt: skip
 
     id: str = Field(primary_key=True)
     recorded_at: float
@@ -182,6 +187,7 @@ class DecisionRow(State, table=True):
     resource_id: str
     verdict: str
     reason: str
+    enforced: bool = Field(default=True, sa_column_kwargs={"server_default": true()})
     policy: str
     fact_version: int | None = Field(default=None, sa_type=BigInteger)
     rules: str = Field(sa_type=Text)

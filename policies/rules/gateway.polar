@@ -3,6 +3,7 @@
 resource Gateway {
   permissions = [
     "manage_servers",
+    "change_enforcement",
     "manage_clients",
     "manage_users",
     "issue_tokens",
@@ -16,6 +17,7 @@ resource Gateway {
   ];
 
   "manage_servers" if global "admin";
+  "change_enforcement" if global "admin";
   "manage_clients" if global "admin";
   "manage_users" if global "admin";
   "issue_tokens" if global "admin";
@@ -35,6 +37,7 @@ test "an admin may do everything on the control plane" {
   assert allow(User{"root.example"}, action: String, Gateway{"northgate"}) iff
     action in [
       "manage_servers",
+      "change_enforcement",
       "manage_clients",
       "manage_users",
       "issue_tokens",
@@ -61,6 +64,7 @@ test "a user has no part in the control plane" {
     has_role(User{"ann.example"}, "user");
   }
   assert_not allow(User{"ann.example"}, "manage_servers", Gateway{"northgate"});
+  assert_not allow(User{"ann.example"}, "change_enforcement", Gateway{"northgate"});
   assert_not allow(User{"ann.example"}, "manage_clients", Gateway{"northgate"});
   assert_not allow(User{"ann.example"}, "manage_users", Gateway{"northgate"});
   assert_not allow(User{"ann.example"}, "issue_tokens", Gateway{"northgate"});

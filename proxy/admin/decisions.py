@@ -56,8 +56,9 @@ class DecisionsWish(Input):
     """Which decisions to list, the newest first.
 
     `since` and `until` are ISO 8601 times with their zones, down to the second; `principal` is who
-    asked and `acts_for` the user behind him; `rule` is FILE:LINE of a rule that decided; `after` is
-    the id of the last decision of the page before.
+    asked and `acts_for` the user behind him; `enforced` is false of denials on servers that are
+    observed; `rule` is FILE:LINE of a rule that decided; `after` is the id of the last decision of
+    the page before.
     """
 
     since: _Moment | None = None
@@ -69,6 +70,7 @@ class DecisionsWish(Input):
     resource: _Resource | None = None
     verdict: Verdict | None = None
     reason: Reason | None = None
+    enforced: bool | None = None
     rule: _Word | None = None
     limit: int = Field(_PAGE, ge=1, le=_LARGEST_PAGE)
     after: _Id | None = None
@@ -86,6 +88,7 @@ class DecisionsWish(Input):
             resource=resource if isinstance(resource, Entity) else None,
             verdict=self.verdict,
             reason=self.reason,
+            enforced=self.enforced,
             rule=self.rule,
         )
 

@@ -11,6 +11,9 @@ from proxy.upstream.reach import Network
 from proxy.upstream.terms import SessionMode
 from storage.definitions import State
 
+Enforced = Literal["enforce", "observe"]
+"""Whether what the policy denies is refused, or recorded and done all the same."""
+
 
 class CatalogueDocument(Output):
     """What is known of a server's offer; `taken_at` is null until this process has asked it."""
@@ -35,6 +38,8 @@ class ServerDocument(Output):
     headers: list[str] = Field(default_factory=list)
     has_bearer: bool = False
     enabled: bool
+    enforcement: Enforced
+    observed_until: int | None
     source: Literal["settings", "registered"]
     registered_at: int | None
     registered_by: str | None = None
@@ -48,6 +53,14 @@ class ServersPage(Output):
 
 class OneServer(Output):
     server: ServerDocument
+
+
+class EnforcementDocument(Output):
+    """How the policy is enforced on a server; `observed_until` is null where nothing ends it."""
+
+    name: str
+    enforcement: Enforced
+    observed_until: int | None
 
 
 class Affected(Output):

@@ -11,6 +11,7 @@ import orjson
 from pydantic import Field
 
 from policies.model import Entity
+from proxy.admin.enforcement import Enforcement
 from proxy.admin.errors import ApiError, InvalidError, NameTakenError, UnknownServerError
 from proxy.admin.identities import Why, author_of
 from proxy.admin.routes import Access, Input, Nothing, Route, Visit
@@ -90,6 +91,7 @@ class ServersAdmin:
     registry: Registry
     catalogues: Catalogues
     toggles: Toggles
+    enforcement: Enforcement
     sight: Sight
     audit: Audit
     clocks: Clocks
@@ -185,6 +187,9 @@ class ServersAdmin:
 
     async def register(self, visit: Visit, new: NewServer) -> Answer:
         changes = self._changes(visit, new.why)
+        if new.name not in self.registry.servers.entries:
+            # Whatever was called so before, and is forgotten, was observed and not this.
+            await self.enforcement.end(new.name, author_of(visit), new.why)
         with _refusals(new.url):
             await self.registry.register(new.name, new.terms, changes, force=new.force)
         return self._answer(201, new.name)
@@ -196,8 +201,10 @@ class ServersAdmin:
         return await self._update(visit, said, lambda one: said.of(self.registry.terms_of(one)))
 
     async def deregister(self, visit: Visit, reason: Why) -> Answer:
+        name = visit.names["name"]
         with _refusals(""):
-            await self.registry.deregister(visit.names["name"], self._changes(visit, reason.why))
+            await self.registry.deregister(name, self._changes(visit, reason.why))
+        await self.enforcement.end(name, author_of(visit), reason.why)
         return Answer(204)
 
     async def _update(
@@ -234,6 +241,7 @@ class ServersAdmin:
             "description": profile.description,
             "session_mode": profile.session_mode,
             "enabled": not self.toggles.is_disabled(Entity("Server", name)),
+            **self.enforcement.of(name),
             "source": entry.source,
             "registered_at": None if moment is None else int(moment),
             "catalogue": self._catalogue(name, entry),

@@ -17,7 +17,6 @@ from proxy.judgement import Judge
 from proxy.pipeline import Clocks
 from proxy.standing import Standing
 from proxy.upstream.server import Server
-from proxy.visibility import visible
 
 MANAGE_SERVERS: Final = "manage_servers"
 
@@ -53,16 +52,16 @@ class Eyes:
         if not await self._may_connect(server):
             return []
         try:
-            seen = await visible(self.sight.point, self._call(server), type_, entities)
+            seen = await self.sight.judge.shown(self._call(server), type_, entities)
         except UndecidedError:
             raise UnjudgedError from None
         return [one for one in entities if one in seen]
 
     async def _may_connect(self, name: str) -> bool:
-        decision = (await self.sight.judge.connect(self._call(name))).decision
-        if decision.verdict is Verdict.UNDECIDED:
+        judgement = await self.sight.judge.connect(self._call(name))
+        if judgement.decision.verdict is Verdict.UNDECIDED:
             raise UnjudgedError
-        return decision.allowed
+        return judgement.allowed
 
     def _call(self, name: str) -> Call:
         return self.sight.call(self.visit, name, self.grounds)

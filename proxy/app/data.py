@@ -98,9 +98,9 @@ def _exchange(
     stack: AsyncExitStack, parts: Parts, asking: Asking, handles: Handles, outlets: Outlets
 ) -> Exchange:
     """Return the way there and back; what it does beside calls ends with *stack*."""
-    state, point, catalogues = parts.state, parts.enforcing.point, parts.catalogues
+    state, catalogues = parts.state, parts.catalogues
     renewed = partial(_renewed, state.standing)
-    views = Views(point, asking.judge, renewed)
+    views = Views(asking.judge, renewed)
     tasks, rounds = Tasks(handles, state.tasks, CLOCKS.now), Rounds(asking, handles)
     verbatim = frozenset(parts.settings.catalogue.verbatim_names)
 
@@ -108,7 +108,7 @@ def _exchange(
         exchange.refuse(call, response)
 
     relay = Relay(
-        Results(point, verbatim, catalogues.recognised, handles, rounds, tasks),
+        Results(asking.judge, verbatim, catalogues.recognised, handles, rounds, tasks),
         News(asking.judge, tasks, rounds, verbatim, catalogues.changed),
         asking,
         renewed,

@@ -24,6 +24,7 @@ from proxy.app.parts import (
     enforcing_of,
     first_start,
     issuing_of,
+    observed_among,
     open_state,
     shipper_of,
     telling_of,
@@ -114,6 +115,7 @@ async def running(
         resources = resources_of(parts, registry, key_changes(stack, parts, identity), pipeline)
         control = control_plane(parts, identity, issuing, resources, outlets, ending, exposition)
         await _started(settings, ready, telling, enforcing)
+        _warn_of_observed(parts)
         listening = partial(listen, stack, settings, telling, worker)
         admin_address = await listening(settings.admin, settings.admin_url, control.serve)
         data_address = await listening(settings.data, settings.public_url, plane.serve)
@@ -191,6 +193,12 @@ async def _started(
         "servers": sorted(ready.upstreams),
     }
     await enforcing.audit.changed(_GATEWAY, "started", after=after)
+
+
+def _warn_of_observed(parts: Parts) -> None:
+    names = observed_among(parts.servers, parts.state.standing)
+    if names:
+        parts.telling.events.servers_observed(servers=names)
 
 
 def _follow_policy(

@@ -13,6 +13,7 @@ from importlib.metadata import version
 from typing import Final
 
 from policies.embedded import EmbeddedPoint
+from policies.enforcement import observed
 from policies.model import Entity, Fact
 from policies.pdp import DecisionPoint
 from proxy.admin.init import FIRST_ADMIN
@@ -211,6 +212,12 @@ def issuing_of(
     return Issuing(issuers, state.tokens, enforcing.audit, telling.events)
 
 
+def observed_among(servers: Servers, standing: Standing) -> list[str]:
+    """Return the names of those of *servers* that are observed just now."""
+    found = observed(standing.grounds.facts, CLOCKS.now())
+    return sorted(name for name in found if name in servers)
+
+
 def telling_of(
     stack: AsyncExitStack, settings: Settings, state: State, servers: Servers, events: Events
 ) -> Telling:
@@ -226,6 +233,7 @@ def telling_of(
         dropped_spans=lambda: traces.dropped,
         behind=lambda: backlog.records,
         lag=lambda: backlog.seconds,
+        observed=lambda: len(observed_among(servers, state.standing)),
     )
     metrics = Metrics(labels, sources, time.time_ns, version=ours, otlp_endpoint=endpoint)
     stack.push_async_callback(asyncio.to_thread, metrics.close)

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 
 from proxy.admin.amending import Amendments
+from proxy.admin.enforcement import Enforcement
 from proxy.admin.items import Items
 from proxy.admin.plane import Resource
 from proxy.admin.servers import ServersAdmin
@@ -77,13 +78,16 @@ async def registry_of(
 def server_resources(parts: Parts, registry: Registry) -> tuple[Resource, ...]:
     """Return the routes about servers and what they offer."""
     standing, audit, point = parts.state.standing, parts.enforcing.audit, parts.enforcing.point
-    toggles = Toggles(Amendments(standing, audit), parts.catalogues, registry.servers.entries)
+    amendments, entries = Amendments(standing, audit), registry.servers.entries
+    toggles = Toggles(amendments, parts.catalogues, entries)
+    enforcement = Enforcement(amendments, entries, CLOCKS.now)
     judge = Judge(point, parts.catalogues.refresh_soon)
     sight = Sight(point, judge, standing, registry.servers, CLOCKS)
     return (
-        ServersAdmin(registry, parts.catalogues, toggles, sight, audit, CLOCKS),
+        ServersAdmin(registry, parts.catalogues, toggles, enforcement, sight, audit, CLOCKS),
         Items(parts.catalogues, toggles, sight),
         toggles,
+        enforcement,
     )
 
 

@@ -61,6 +61,12 @@ class Event(Enum):
     )
     POLICY_CHANGED = Row("info", "before after by", "Another policy is in force.")
 
+    SERVERS_OBSERVED = Row(
+        "warning",
+        "servers",
+        "The gateway started with servers on which the policy is observed and not enforced.",
+    )
+
     CATALOGUE_REFRESHED = Row(
         "info", "server items changed dropped seconds", "An upstream told what it offers."
     )
@@ -191,6 +197,9 @@ class Events:
 
     def policy_changed(self, *, before: str, after: str, by: str) -> None:
         self._write(Event.POLICY_CHANGED, before=before, after=after, by=by)
+
+    def servers_observed(self, *, servers: Sequence[str]) -> None:
+        self._write(Event.SERVERS_OBSERVED, servers=list(servers))
 
     def catalogue_refreshed(
         self, *, server: str, items: int, changed: int, dropped: Sequence[str], seconds: float

@@ -46,6 +46,13 @@ DECISIONS_BY_RULE: Final = Instrument(
     ("rule",),
     "Allows that rest on a rule of the policy in force, since it came into force.",
 )
+DECISIONS_OBSERVED: Final = Instrument(
+    "northgate.decisions.observed",
+    Type.COUNTER,
+    "{decision}",
+    ("server", "reason", "action"),
+    "Denials that were not enforced, as their server is observed; decisions counts them as well.",
+)
 REFUSALS: Final = Instrument(
     "northgate.refusals",
     Type.COUNTER,
@@ -138,6 +145,13 @@ STATE_STALENESS: Final = Instrument(
     (),
     "Time since all of the state was known; over `state.max_staleness_seconds` nothing is decided.",
 )
+SERVERS_OBSERVED: Final = Instrument(
+    "northgate.servers.observed",
+    Type.GAUGE,
+    "{server}",
+    (),
+    "Servers on which the policy is observed: what it denies there is done all the same.",
+)
 STREAMS_OPEN: Final = Instrument(
     "northgate.streams.open", Type.UP_DOWN, "{stream}", (), "Event streams to clients now."
 )
@@ -163,6 +177,7 @@ INSTRUMENTS: Final = (
     OPERATIONS,
     DECISIONS,
     DECISIONS_BY_RULE,
+    DECISIONS_OBSERVED,
     REFUSALS,
     UPSTREAM_ERRORS,
     UPSTREAM_DROPPED,
@@ -179,6 +194,7 @@ INSTRUMENTS: Final = (
     POLICY_RELOAD_FAILURES,
     FACTS_VERSION,
     STATE_STALENESS,
+    SERVERS_OBSERVED,
     STREAMS_OPEN,
     TELEMETRY_DROPPED,
     WORKERS_UNREACHABLE,

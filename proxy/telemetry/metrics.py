@@ -36,6 +36,7 @@ class Sources:
     dropped_spans: Callable[[], int]
     behind: Callable[[], int] = lambda: 0
     lag: Callable[[], float] = lambda: 0.0
+    observed: Callable[[], int] = lambda: 0
 
 
 class Metrics:
@@ -59,6 +60,7 @@ class Metrics:
         self._operations = Operations(known, clock())
         self._policy = PolicyUse("none", (), clock())
         self._decisions = Tally(i.DECISIONS)
+        self._decisions_observed = Tally(i.DECISIONS_OBSERVED)
         self._refusals = Tally(i.REFUSALS)
         self._upstream_errors = Tally(i.UPSTREAM_ERRORS)
         self._upstream_dropped = Tally(i.UPSTREAM_DROPPED)
@@ -85,6 +87,11 @@ class Metrics:
             decision.verdict, decision.reason, action if action in ACTIONS else OTHER
         )
         self._policy.add(decision)
+
+    def decision_observed(self, server: str, reason: str, action: str) -> None:
+        """Count a denial that was not enforced, beside the decision that it is."""
+        known = action if action in ACTIONS else OTHER
+        self._decisions_observed.add(self._known.server(server), reason, known)
 
     def refusal(self, reason: str) -> None:
         """Count a request that was refused before anything was asked of the policy.
@@ -147,6 +154,7 @@ class Metrics:
         build = {"version": version, "python": platform.python_version()}
         for tally, instrument in (
             (self._decisions, i.DECISIONS),
+            (self._decisions_observed, i.DECISIONS_OBSERVED),
             (self._refusals, i.REFUSALS),
             (self._upstream_errors, i.UPSTREAM_ERRORS),
             (self._upstream_dropped, i.UPSTREAM_DROPPED),
@@ -157,6 +165,7 @@ class Metrics:
             (i.POLICY_RELOAD_FAILURES, lambda: self._reload_failures),
             (i.FACTS_VERSION, sources.fact_version),
             (i.STATE_STALENESS, sources.staleness),
+            (i.SERVERS_OBSERVED, sources.observed),
             (i.SHIPPING_BEHIND, sources.behind),
             (i.SHIPPING_LAG, sources.lag),
             (i.STREAMS_OPEN, lambda: self._streams),

@@ -50,6 +50,9 @@ class Observing:
                 seconds=seconds,
             )
 
+    def observed(self, server: str, reason: str, action: str) -> None:
+        self._metrics.decision_observed(server, reason, action)
+
     def ended(self, server: str, method: str, version: str, seconds: float, error: str) -> None:
         self._metrics.operation(method, version, server, seconds, error)
         if error == CLIENT_LEFT:

@@ -72,6 +72,7 @@ def _decision(record: Record) -> tuple[str, Row]:
         "resource_id": _word(resource.get("id")),
         "verdict": _word(payload.get("verdict")),
         "reason": _word(payload.get("reason")),
+        "enforced": payload.get("enforced") is not False,
         "policy": _word(payload.get("policy")),
         "fact_version": _whole(payload.get("fact_version")),
         "rules": _json(payload.get("rules")),

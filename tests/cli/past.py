@@ -10,8 +10,10 @@ from typing import Any, Final
 
 from typer.testing import CliRunner
 
+from policies.enforcement import ENFORCEMENT, observing
 from policies.model import Entity, Fact
 from proxy.cli.main import app
+from storage.facts import Change
 from storage.journal import Record
 from tests.cli.running import Ran
 from tests.gateway.harness import CI, Rig, may, shared, until
@@ -97,6 +99,10 @@ async def _life(rig: Rig, past: Past) -> None:
     await call("no longer")
     await rig.ask("what/ever", {})
     past.ids["unknown method"] = newest(rig).id
+    observed = Change((observing(Entity("Server", "up")),), (), ENFORCEMENT, "System:test", "")
+    await rig.gateway.standing.change(observed)
+    await call("observed")
+    await rig.outcome_of(newest(rig))
 
 
 def newest(rig: Rig) -> Record:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from proxy.admin.server_outputs import Affected, OneServer, ServersPage
+from proxy.admin.enforcement import Observed
+from proxy.admin.server_outputs import Affected, EnforcementDocument, OneServer, ServersPage
 from proxy.admin.server_terms import NewServer, ServerChanges, ServerTerms
 from tests.cli.answering import TOKEN, Answers, answering
 
@@ -30,6 +31,8 @@ GITHUB: dict[str, Any] = {
     "headers": ["X-Key"],
     "has_bearer": True,
     "enabled": True,
+    "enforcement": "enforce",
+    "observed_until": None,
     "source": "registered",
     "registered_at": 1_800_000_000,
     "registered_by": "User:admin",
@@ -41,10 +44,13 @@ LOST = {
     "description": "",
     "session_mode": "stateful",
     "enabled": False,
+    "enforcement": "observe",
+    "observed_until": 1_800_000_000,
     "source": "settings",
     "registered_at": None,
     "catalogue": CATALOGUE | {"known": False, "last_failure": "It cannot be reached."},
 }
+OBSERVED = {"name": "lost", "enforcement": "observe", "observed_until": 1_800_000_000}
 PATH = "/api/v0/servers"
 ANSWERS: Answers = {
     f"POST {PATH}": (201, {"server": GITHUB}),
@@ -63,6 +69,11 @@ ANSWERS: Answers = {
     f"POST {PATH}/github/disable": (
         200,
         {"name": "github", "tools_affected": ["github__a", "github__b"], "prompts_affected": []},
+    ),
+    f"POST {PATH}/lost/observe": (200, OBSERVED),
+    f"POST {PATH}/lost/enforce": (
+        200,
+        {"name": "lost", "enforcement": "enforce", "observed_until": None},
     ),
 }
 
@@ -226,10 +237,10 @@ def test_servers_are_listed_of_all_pages_and_shown_whole(tmp_path: Path) -> None
         disabled = desk.run("disable server github")
 
     assert asked == [{"limit": "500"}, {"limit": "500", "after": "github"}]
-    assert [line.split()[:6] for line in listed.lines] == [
-        ["NAME", "STATE", "TOOLS", "PROMPTS", "RESOURCES", "FROM"],
-        ["github", "enabled", "2", "1", "0", "registered"],
-        ["lost", "disabled", "?", "?", "?", "settings"],
+    assert [line.split()[:7] for line in listed.lines] == [
+        ["NAME", "STATE", "POLICY", "TOOLS", "PROMPTS", "RESOURCES", "FROM"],
+        ["github", "enabled", "enforced", "2", "1", "0", "registered"],
+        ["lost", "disabled", "observed", "?", "?", "?", "settings"],
     ]
     assert "It cannot be reached." in listed.lines[2]
     assert "Issues and code" in listed.lines[1]
@@ -252,3 +263,26 @@ def test_what_became_of_a_server_that_does_not_answer_is_said_with_where_to_look
 
     assert done.code == 2
     assert done.err == f"error[{failed['code']}]: {failed['error']}\n  {failed['hint']}\n"
+
+
+def test_a_server_is_observed_for_a_reason_and_enforced_again(tmp_path: Path) -> None:
+    with answering(tmp_path, ANSWERS) as desk:
+        unsaid = desk.run("server observe lost")
+        assert desk.asked == []
+        sent = desk.sent("server observe lost --for 7d --why rollout")
+        told = desk.run("server observe lost --why rollout")
+        plain = desk.run("server observe lost --why rollout --json").document
+        enforced = desk.run("server enforce lost --why done")
+        listed = desk.run("server list")
+
+    assert unsaid.code == 2
+    assert "--why" in unsaid.err
+    Observed.model_validate(sent)
+    assert sent == {"until": "7d", "why": "rollout"}
+    EnforcementDocument.model_validate(plain)
+    assert told.lines == [
+        "On the server lost the policy is observed until 2027-01-15T08:00:00Z.",
+        "Next: northgate record list --server lost --observed",
+    ]
+    assert enforced.lines == ["On the server lost the policy is enforced."]
+    assert len(listed.lines) == 3

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import shutil
 from collections.abc import Iterator
@@ -17,7 +19,7 @@ from tests.cli.running import run
 
 JUDGED: Final = (
     "granted", "unknown tool", "stranger", "by an argument", "for its argument", "suspended",
-    "no longer",
+    "no longer", "observed",
 )  # fmt: skip
 
 
@@ -153,3 +155,28 @@ def test_no_command_tells_what_the_record_does_not(past: Past) -> None:
     said = past.run("why", past.ids["by an argument"], "--json")
 
     assert "hush" not in json.dumps(said.document)
+
+
+def test_a_denial_that_was_not_enforced_is_told_as_such_everywhere(past: Past) -> None:
+    id_ = past.ids["observed"]
+
+    why = past.run("why", id_)
+    case = past.run("policy", "case", id_)
+    sheet = past.run("record", "show", id_)
+    listed = past.run("record", "list", "--observed")
+    lines = past.run("record", "tail", "--observed")
+    exported = past.run("record", "export", "--observed", "--format", "csv")
+
+    assert "deny, not_visible, not enforced" in why.out
+    assert "The server was observed and the policy not enforced there" in why.out
+    assert "as it may not see it" not in why.out
+    assert (case.code, "assert_not allow" in case.out) == (0, True)
+    assert "is_observed" not in case.out
+    assert "deny, not_visible, not enforced: the server is observed" in sheet.out
+    assert "outcome      200" in sheet.out
+    [row] = csv.DictReader(io.StringIO(exported.out))
+    assert row["id"] == id_
+    assert (row["verdict"], row["enforced"], row["outcome.status"]) == ("deny", "false", "200")
+    assert listed.out.count("deny (obs") == lines.out.count("deny (observed)") == 1
+    assert id_ in listed.out
+    assert past.run("record", "list", "--observed", "--kind", "change").code == 2

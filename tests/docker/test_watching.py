@@ -27,6 +27,7 @@ def told_by_gateways() -> Told:
         metrics.policy_in_force("v", RULES)
         metrics.operation(*CALL, 1.0, "50201")
         metrics.decision(ALLOW, "call")
+        metrics.decision_observed("github", "no_rule", "call")
         metrics.refusal("host")
         metrics.upstream_error("github", "timeout")
         metrics.upstream_dropped("github", "ping")

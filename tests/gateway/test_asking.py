@@ -32,6 +32,7 @@ from tests.gateway.asks import (
 )
 from tests.gateway.harness import CI, Rig
 from tests.gateway.raw import ENVELOPE, LEGACY, MODERN
+from tests.gateway.registering import SERVERS, Control
 from tests.upstream.speaking import Message
 
 each_ask = pytest.mark.parametrize("method", ASKS)
@@ -199,6 +200,33 @@ def test_what_may_not_be_asked_is_refused_upstream_and_the_client_hears_nothing(
             assert (headers["Mcp-Session-Id"], headers["MCP-Protocol-Version"]) == ("s-1", LEGACY)
             assert decided(rig, before) == [(method, action, "deny", "no_rule")]
             await hears_nothing(ear, channel, rig, FEW)
+
+    rig.run(story())
+
+
+@each_ask
+def test_what_a_server_that_is_observed_may_not_ask_is_asked_and_recorded_as_denied(
+    rig: Rig, method: str
+) -> None:
+    action, params = ASKS[method]
+
+    async def story() -> None:
+        control = Control(rig)
+        await control.ask("POST", f"{SERVERS}/up/observe", {"why": "rollout"})
+        async with talking(rig, "GET", FEW) as (ear, channel):
+            before, seen = len(rig.records()), rig.mark
+            await channel.say(asking(method, params))
+            said = await reply(rig, (await ear.event())["id"], OUTCOMES[0], client=FEW)
+            assert said.status == 202
+            await answers(rig, seen)
+            assert decided(rig, before) == [(method, action, "deny", "no_rule")] * 2
+            assert [one.payload["enforced"] for one in rig.records()[before:]] == [False] * 2
+            before = len(rig.records())
+            await control.ask("POST", f"{SERVERS}/up/enforce", {})
+            seen = rig.mark
+            await channel.say(asking(method, params, "q-2"))
+            ((_, message),) = await answers(rig, seen)
+            assert refused(message, "q-2", 40301)
 
     rig.run(story())
 

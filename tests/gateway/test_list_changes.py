@@ -15,6 +15,7 @@ from policies.model import Entity, Fact
 from tests.gateway.desk import offering, prompt, tool, tools_of
 from tests.gateway.harness import Rig, gateway, may, shared
 from tests.gateway.raw import LEGACY
+from tests.gateway.registering import SERVERS, Control
 from tests.gateway.streams import (
     LISTS,
     PROMPTS,
@@ -180,6 +181,27 @@ def test_the_streams_of_whoever_may_not_connect_any_more_end(rig: Rig, fact: Fac
                 if fact.predicate == "is_suspended":
                     for ear, channel in b:
                         assert await heard(ear, channel) == set()
+
+    rig.run(story())
+
+
+@pytest.mark.parametrize("ends", ["by itself", "by an admin"])
+def test_what_a_server_lets_hear_while_it_is_observed_ends_with_that(rig: Rig, ends: str) -> None:
+    until = {"until": "1s"} if ends == "by itself" else {}
+
+    async def story() -> None:
+        control = Control(rig)
+        said = await control.ask("POST", f"{SERVERS}/up/observe", {"why": "rollout"})
+        assert said.status == 200, said.body
+        session = await session_of(rig, "stranger")
+        with streaming(rig, "GET") as studio:
+            async with tuned(rig, studio, session, client="stranger") as (ear, channel):
+                await control.ask("POST", f"{SERVERS}/up/observe", {"why": "rollout"} | until)
+                if not until:
+                    await control.ask("POST", f"{SERVERS}/up/enforce", {})
+                assert await ear.event() is None
+                await channel.left()
+        await control.ask("POST", f"{SERVERS}/up/enforce", {})
 
     rig.run(story())
 

@@ -104,6 +104,8 @@ def test_a_registered_server_is_served_at_once_and_shown_without_its_secrets(
                 "headers": ["X-Key"],
                 "has_bearer": True,
                 "enabled": True,
+                "enforcement": "enforce",
+                "observed_until": None,
                 "source": "registered",
                 "registered_by": "User:admin",
             }

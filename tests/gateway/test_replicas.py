@@ -139,6 +139,18 @@ def test_r23_changes_made_on_both_at_once_all_count_on_both(pair: Pair) -> None:
     pair.runner.run(story())
 
 
+def test_r23_a_server_observed_or_enforced_on_one_replica_is_so_on_the_other(pair: Pair) -> None:
+    async def story() -> None:
+        one, two = pair.one, pair.two
+        for verb, wanted in (("observe", (200, None)), ("enforce", (404, 40401))):
+            told = await manage(one, "POST", f"servers/up/{verb}", {"why": "rollout"})
+            assert told.status == 200, told.body
+            assert await codes(one, BOB) == wanted
+            await comes(two, BOB, wanted)
+
+    pair.runner.run(story())
+
+
 def test_r23_a_token_that_another_process_revokes_is_dead_on_every_replica(
     pair: Pair,
 ) -> None:

@@ -81,6 +81,7 @@ SAMPLES: dict[Event, dict[str, Any]] = {
     Event.POLICY_LOADED: {"policy": "abc", "files": 2, "rules": 9, "seconds": 0.1},
     Event.POLICY_REFUSED: {"in_force": "abc", "problems": ["main.polar:1: no such rule"]},
     Event.POLICY_CHANGED: {"before": "abc", "after": "abd", "by": 'System{"watcher"}'},
+    Event.SERVERS_OBSERVED: {"servers": ["github"]},
     Event.CATALOGUE_REFRESHED: {
         "server": "github",
         "items": 12,

@@ -197,6 +197,8 @@ def everything(metrics: Metrics) -> None:
     metrics.decision(ALLOW, "call")
     metrics.decision(ALLOW, "nonsense")
     metrics.decision(Decision(Verdict.ALLOW, Reason.GRANTED, "abc", 7, ("nonsense",)), "call")
+    metrics.decision_observed("github", Reason.NO_RULE, "call")
+    metrics.decision_observed("nonsense", Reason.NO_RULE, "nonsense")
     for reason in [*Unidentified, *(fault.name.lower() for fault in Fault), "host", "nonsense"]:
         metrics.refusal(reason)
     for kind in Kind:
@@ -215,6 +217,7 @@ def test_ten_thousand_made_up_names_make_no_series() -> None:
             name = f"made-up-{number}"
             metrics.operation(name, name, name, 0.1, name)
             metrics.decision(invented, name)
+            metrics.decision_observed(name, Reason.NO_RULE, name)
             metrics.refusal(name)
             metrics.upstream_error(name, name)
             metrics.upstream_dropped(name, name)

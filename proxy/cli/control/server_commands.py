@@ -25,7 +25,11 @@ from proxy.cli.control.options import (
 if TYPE_CHECKING:
     from proxy.cli.control.credentials import Credentials
 
-server = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="See servers.")
+server = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="See servers, and whether the policy is enforced.",
+)
 
 Name = Annotated[str, typer.Argument(metavar="NAME")]
 _Url = Annotated[str | None, typer.Option("--url", metavar="URL", help="Where it answers.")]
@@ -58,8 +62,8 @@ _Sessions = Annotated[
 _FILE = "bearer_token_file"
 _MEMBERS = (
     "JSON: name, transport, url, description, network, session_mode, headers (names), has_bearer, "
-    "enabled, source, registered_at, registered_by, catalogue (known, tools, prompts, resources, "
-    "last_failure, taken_at)."
+    "enabled, enforcement, observed_until, source, registered_at, registered_by, catalogue (known, "
+    "tools, prompts, resources, last_failure, taken_at)."
 )
 
 
@@ -233,6 +237,50 @@ def show_server(name: Name, *, credentials: CredentialsFile = None, json: AsJson
     run(credentials, lambda found: servers.show(found, name, json=json), json=json)
 
 
+_OF_ENFORCEMENT = f"{ENDINGS}\n\nJSON: name, enforcement (enforce or observe), observed_until."
+
+
+@server.command(
+    name="observe",
+    help="Record what the policy denies on a server, and make the call all the same.\n\nFor the "
+    "time in which a policy is rolled out: `northgate record list --observed` shows what it would "
+    "have refused. Whoever is suspended, unknown or too fast is refused as ever, and so is what is "
+    f"disabled, or new or changed and not approved.\n\n{_OF_ENFORCEMENT}",
+)
+def observe_server(
+    name: Name,
+    *,
+    lasting: Annotated[
+        str | None,
+        typer.Option(
+            "--for", metavar="TIME", help="How long, as 12h or 7d, or until when; at most 90d."
+        ),
+    ] = None,
+    why: Annotated[str, typer.Option("--why", metavar="TEXT", help="The reason, for the record.")],
+    credentials: CredentialsFile = None,
+    json: AsJson = False,
+) -> None:
+    from proxy.cli.control import servers
+
+    run(
+        credentials,
+        lambda found: servers.observe(found, name, lasting=lasting, why=why, json=json),
+        json=json,
+    )
+
+
+@server.command(
+    name="enforce",
+    help=f"Enforce the policy on a server again, from the next call on.\n\n{_OF_ENFORCEMENT}",
+)
+def enforce_server(
+    name: Name, *, why: Why = None, credentials: CredentialsFile = None, json: AsJson = False
+) -> None:
+    from proxy.cli.control import servers
+
+    run(credentials, lambda found: servers.enforce(found, name, why=why, json=json), json=json)
+
+
 def list_servers(*, credentials: CredentialsFile = None, json: AsJson = False) -> None:
     """List the servers that you may use or administer, by name.
 
@@ -245,3 +293,6 @@ def list_servers(*, credentials: CredentialsFile = None, json: AsJson = False) -
     from proxy.cli.control import servers
 
     run(credentials, lambda found: servers.list_them(found, json=json), json=json)
+
+
+server.command(name="list")(list_servers)

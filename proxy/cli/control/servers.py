@@ -9,7 +9,7 @@ from proxy.cli.control.api import Api, given, segment
 from proxy.cli.control.asking import agreed
 from proxy.cli.control.credentials import Credentials
 from proxy.cli.control.endings import CommandError
-from proxy.cli.control.rows import cut, print_details, print_table
+from proxy.cli.control.rows import cut, moment, print_details, print_table
 from proxy.cli.control.waiting import waiting
 from proxy.cli.policy import console
 
@@ -69,7 +69,16 @@ def list_them(credentials: Credentials, *, json: bool) -> None:
     if json:
         console.print_json({"servers": found})
         return
-    head = ("NAME", "STATE", *map(str.upper, _COUNTED), "FROM", "URL", "PROBLEM", "DESCRIPTION")
+    head = (
+        "NAME",
+        "STATE",
+        "POLICY",
+        *map(str.upper, _COUNTED),
+        "FROM",
+        "URL",
+        "PROBLEM",
+        "DESCRIPTION",
+    )
     print_table(head, map(_line, found))
 
 
@@ -95,6 +104,38 @@ def turn(credentials: Credentials, name: str, what: str, *, why: str | None, jso
     console.out().print(console.visible(line))
 
 
+def observe(
+    credentials: Credentials, name: str, *, lasting: str | None, why: str, json: bool
+) -> None:
+    """Have denials on a server recorded and not enforced, for as long as *lasting* says."""
+    _set_enforcement(credentials, name, "observe", {"until": lasting, "why": why}, json=json)
+
+
+def enforce(credentials: Credentials, name: str, *, why: str | None, json: bool) -> None:
+    """Have denials on a server enforced again."""
+    _set_enforcement(credentials, name, "enforce", {"why": why}, json=json)
+
+
+def _set_enforcement(
+    credentials: Credentials, name: str, what: str, said: Mapping[str, str | None], *, json: bool
+) -> None:
+    path = f"{PATH}/{segment(name)}/{what}"
+    answer = Api.of(credentials).call("POST", path, document=given(said))
+    if json:
+        console.print_json(answer)
+        return
+    lines = [f"On the server {answer['name']} the policy is enforced."]
+    if answer["enforcement"] == "observe":
+        until = answer["observed_until"]
+        ends = "until it is enforced again" if until is None else f"until {moment(until)}"
+        lines = [
+            f"On the server {answer['name']} the policy is observed {ends}.",
+            f"Next: northgate record list --server {answer['name']} --observed",
+        ]
+    for line in lines:
+        console.out().print(console.visible(line))
+
+
 def _told(server: Mapping[str, Any], what: str, *, json: bool, whole: Mapping[str, object]) -> None:
     if json:
         console.print_json(whole)
@@ -112,6 +153,7 @@ def _line(one: Mapping[str, Any]) -> list[str]:
     return [
         one["name"],
         "enabled" if one["enabled"] else "disabled",
+        f"{one['enforcement'].removesuffix('e')}ed",
         *counts,
         one.get("source") or "",
         one.get("url") or "",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from policies.dialect import read_policy
+from policies.enforcement import OBSERVED
 from policies.facts import FactSet
 from policies.model import (
     Answer,
@@ -144,7 +145,9 @@ def _short(asked: Asked, of: Recorded, bench: Bench, own: Sequence[Fact]) -> lis
             present = [one.claim for one in miss.failed if one.kind is FailureKind.PRESENT]
             return [*kept, *(one for one in present if one not in kept)]
     about = {asked.actor, asked.resource}
-    return [*own, *(fact for fact, _ in bench.grounds.facts.facts() if about & set(fact.args))]
+    stored = (fact for fact, _ in bench.grounds.facts.facts() if about & set(fact.args))
+    # Whether a policy is enforced is nothing that it knows of.
+    return [*own, *(fact for fact in stored if fact.predicate != OBSERVED)]
 
 
 def _mended(

@@ -25,3 +25,4 @@ class Asked:
     verdict: Verdict | None = None
     reason: Reason | None = None
     rule: str | None = None
+    observed: bool | None = None

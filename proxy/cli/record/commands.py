@@ -43,6 +43,10 @@ WhichReason = Annotated[Reason | None, typer.Option("--reason", help="For this r
 Rule = Annotated[
     str | None, typer.Option(metavar="FILE:LINE", help="That this rule of the policy decided.")
 ]
+Observed = Annotated[
+    bool | None,
+    typer.Option("--observed", help="Denied where servers are observed, and made all the same."),
+]
 Limit = Annotated[int, typer.Option(min=1, metavar="N", help="No more than the last N.")]
 
 _HERE = Path("northgate-data")
@@ -68,13 +72,14 @@ def list_records(  # noqa: PLR0913  one for each option
     verdict: WhichVerdict = None,
     reason: WhichReason = None,
     rule: Rule = None,
+    observed: Observed = None,
     limit: Limit = 50,
     json: AsJson = False,
 ) -> None:
     """List records, the newest last. Nothing is locked, and the gateway may be running.
 
-    Of several filters each must be met. A decision is shown with its outcome; where an allowed
-    call has none, what became of it is unknown.
+    Of several filters each must be met. A decision is shown with its outcome; where a call
+    that was made has none, what became of it is unknown.
 
     Exit code 0, also if nothing was found, 2 if there is no journal, or it is damaged.
 
@@ -83,7 +88,9 @@ def list_records(  # noqa: PLR0913  one for each option
     """
     from proxy.cli.record import listing
 
-    asked = Asked(kind, since, until, principal, server, tool, action, verdict, reason, rule)
+    asked = Asked(
+        kind, since, until, principal, server, tool, action, verdict, reason, rule, observed
+    )
     # Each line of the output is a record: what went wrong is told on stderr alone.
     _run(lambda: listing.run(data_dir, asked, limit=limit, json=json), json=False)
 
@@ -102,6 +109,7 @@ def tail(  # noqa: PLR0913  one for each option
     verdict: WhichVerdict = None,
     reason: WhichReason = None,
     rule: Rule = None,
+    observed: Observed = None,
     lines: Annotated[
         int, typer.Option("--lines", "-n", min=0, metavar="N", help="Begin with the last N.")
     ] = 10,
@@ -122,7 +130,9 @@ def tail(  # noqa: PLR0913  one for each option
     """
     from proxy.cli.record import tailing
 
-    asked = Asked(kind, since, until, principal, server, tool, action, verdict, reason, rule)
+    asked = Asked(
+        kind, since, until, principal, server, tool, action, verdict, reason, rule, observed
+    )
     _run(lambda: tailing.run(data_dir, asked, lines, follow=follow, json=json), json=False)
 
 
@@ -140,6 +150,7 @@ def export(  # noqa: PLR0913  one for each option
     verdict: WhichVerdict = None,
     reason: WhichReason = None,
     rule: Rule = None,
+    observed: Observed = None,
     form: Annotated[
         FormName, typer.Option("--format", help="Comma-separated values, or JSON lines.")
     ] = "jsonl",
@@ -159,7 +170,9 @@ def export(  # noqa: PLR0913  one for each option
     """
     from proxy.cli.record import exporting
 
-    asked = Asked(kind, since, until, principal, server, tool, action, verdict, reason, rule)
+    asked = Asked(
+        kind, since, until, principal, server, tool, action, verdict, reason, rule, observed
+    )
     _run(lambda: exporting.run(data_dir, asked, form), json=False)
 
 

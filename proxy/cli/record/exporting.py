@@ -18,7 +18,7 @@ from proxy.cli.record.asked import Asked, FormName, KindName
 from proxy.cli.record.filters import wanted
 from proxy.cli.record.progress import progress
 from proxy.cli.record.reading import Entry, decision_of, document, journal_of, records
-from proxy.cli.record.texts import compact
+from proxy.cli.record.texts import compact, was_done
 from storage.journal import Chain, Kind, Position, Record
 
 _MOST_WAITING: Final = 20_000
@@ -31,8 +31,8 @@ _COLUMNS: Final[Mapping[KindName, tuple[str, ...]]] = {
         *_FRAME,
         *("principal.type", "principal.id", "principal.issuer", "principal.client"),
         *("principal.token_id", "principal.acts_for", "server", "method", "action"),
-        *("resource.type", "resource.id", "verdict", "reason", "rules", "policy", "fact_version"),
-        *("now", "facts", "silent_tests", "withheld", "args_digest", "arguments"),
+        *("resource.type", "resource.id", "verdict", "reason", "enforced", "rules", "policy"),
+        *("fact_version", "now", "facts", "silent_tests", "withheld", "args_digest", "arguments"),
         *("outcome.status", "outcome.is_error", "outcome.bytes", "outcome.ms"),
     ),
     "change": (*_FRAME, "who.type", "who.id", "what", "why", "before", "after"),
@@ -85,7 +85,7 @@ def joined(
             late.append(decision)
         if check(record):
             waiting[record.id] = Entry(record)
-            if record.kind is Kind.DECISION and record.payload.get("verdict") == "allow":
+            if record.kind is Kind.DECISION and was_done(record.payload):
                 open_.add(record.id)
         while waiting and (next(iter(waiting)) not in open_ or len(waiting) > most):
             id_, entry = waiting.popitem(last=False)

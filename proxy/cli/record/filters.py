@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from proxy.cli.policy.inputs import InputError
 from proxy.cli.record.asked import Asked
+from proxy.cli.record.texts import is_observed
 from proxy.wire.names import SEPARATOR
 from storage.journal import Kind, Record
 
@@ -17,7 +18,7 @@ Check = Callable[[Payload], bool]
 
 _AGE: Final = re.compile(r"([0-9]{1,9})([smhdw])")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_OF_DECISIONS: Final = ("server", "tool", "action", "verdict", "reason", "rule")
+_OF_DECISIONS: Final = ("server", "tool", "action", "verdict", "reason", "observed", "rule")
 _WITH_PRINCIPAL: Final = ("decision", "change")
 
 
@@ -83,6 +84,8 @@ def _checks(asked: Asked) -> Iterator[Check]:
         yield _asked_by(asked.principal)
     if asked.tool is not None:
         yield _of_tool(asked.tool)
+    if asked.observed:
+        yield is_observed
     if asked.rule is not None:
         yield _decided_by(asked.rule)
 

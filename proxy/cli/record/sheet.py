@@ -11,11 +11,20 @@ from policies.model import Entity
 from proxy.cli.policy.console import visible
 from proxy.cli.record.reading import Entry, file_of
 from proxy.cli.record.tables import VERDICT_STYLES
-from proxy.cli.record.texts import as_text, compact, fact_text, local, outcome_text, value_text
+from proxy.cli.record.texts import (
+    as_text,
+    compact,
+    fact_text,
+    is_observed,
+    local,
+    outcome_text,
+    value_text,
+)
 from storage.journal import Kind, Record
 
 UNKNOWN: Final = "unknown: no outcome was recorded"
 NOTHING: Final = "none: nothing was forwarded"
+OBSERVED: Final = "not enforced: the server is observed"
 
 _LABEL: Final = 12
 
@@ -57,7 +66,10 @@ def _labelled(entry: Entry) -> Lines:
 def _decision(rest: dict[str, Any]) -> Lines:
     """Yield what is known of decisions, and take it out of *rest*."""
     resource = value_text(rest.pop("resource", None))
-    yield "verdict", f"{_taken(rest, 'verdict')}, {_taken(rest, 'reason')}"
+    observed = f", {OBSERVED}" if is_observed(rest) else ""
+    yield "verdict", f"{_taken(rest, 'verdict')}, {_taken(rest, 'reason')}{observed}"
+    if observed:
+        del rest["enforced"]
     yield from _principal(rest)
     yield "asked", f"{_taken(rest, 'action')} {resource}"
     yield "by", f"{_taken(rest, 'method')}, on server {_taken(rest, 'server')}"
@@ -111,8 +123,9 @@ def _outcome(entry: Entry) -> Lines:
         payload.pop("decision", None)
         yield "outcome", f"{outcome_text(payload)} (record {entry.outcome.id})"
     else:
-        verdict = entry.record.payload.get("verdict")
-        yield "outcome", NOTHING if verdict in ("deny", "undecided") else UNKNOWN
+        asked = entry.record.payload
+        is_refused = asked.get("verdict") in ("deny", "undecided") and not is_observed(asked)
+        yield "outcome", NOTHING if is_refused else UNKNOWN
 
 
 def _place(record: Record) -> Lines:

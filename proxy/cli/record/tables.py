@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from rich.console import Console
 from rich.text import Text
@@ -12,7 +12,14 @@ from rich.text import Text
 from proxy.cli.policy.console import print_columns, visible
 from proxy.cli.record.asked import KindName
 from proxy.cli.record.reading import Entry
-from proxy.cli.record.texts import as_text, compact, local_second, short_name
+from proxy.cli.record.texts import (
+    as_text,
+    compact,
+    is_observed,
+    local_second,
+    short_name,
+    was_done,
+)
 from proxy.wire.names import SEPARATOR
 from storage.journal import Record
 
@@ -113,16 +120,16 @@ Cells = tuple[tuple[Text, ...], tuple[Text, ...]]
 
 def _decision(entry: Entry) -> Cells:
     payload = entry.record.payload
-    server, verdict = as_text(payload.get("server")), as_text(payload.get("verdict"))
+    server = as_text(payload.get("server"))
     upper = (
         _cell(short_name(payload.get("principal"))),
         _cell(server),
         _cell(as_text(payload.get("action"))),
         _cell(_own_name(payload.get("resource"), server)),
-        _cell(verdict, VERDICT_STYLES.get(verdict, "")),
+        verdict_of(payload),
     )
     outcome = {} if entry.outcome is None else entry.outcome.payload
-    nothing = "unknown" if verdict == "allow" else ""
+    nothing = "unknown" if was_done(payload) else ""
     lower = (
         _cell(as_text(payload.get("reason"))),
         _cell(_deciding(payload.get("rules")), "cyan"),
@@ -130,6 +137,14 @@ def _decision(entry: Entry) -> Cells:
         _cell(_milliseconds(outcome.get("ms"))),
     )
     return upper, lower
+
+
+def verdict_of(payload: Mapping[str, Any]) -> Text:
+    """Return the verdict of a decision, and that it was not enforced if it was not."""
+    verdict = as_text(payload.get("verdict"))
+    if is_observed(payload):
+        return Text(visible(f"{verdict} (observed)"), "yellow")
+    return Text(visible(verdict), VERDICT_STYLES.get(verdict, ""))
 
 
 def _own_name(resource: object, server: str) -> str:

@@ -19,7 +19,7 @@ from proxy.cli.policy.endings import Code
 from proxy.cli.record.asked import Asked
 from proxy.cli.record.filters import wanted
 from proxy.cli.record.reading import document, records
-from proxy.cli.record.tables import VERDICT_STYLES
+from proxy.cli.record.tables import verdict_of
 from proxy.cli.record.texts import as_text, local_second, outcome_text, short_name
 from storage.journal import Chain, Kind, Position, Record
 
@@ -78,9 +78,8 @@ def print_line(record: Record) -> None:
             short_name(payload["resource"]) if "resource" in payload else "",
         ]
     line = Text(visible("  ".join([local_second(record.time), *filter(None, about)])))
-    verdict = as_text(payload.get("verdict"))
-    if verdict:
-        line.append("  ").append(visible(verdict), VERDICT_STYLES.get(verdict, ""))
+    if payload.get("verdict"):
+        line.append("  ").append_text(verdict_of(payload))
     for word in (payload.get("reason"), payload.get("why")):
         line.append(f"  {visible(as_text(word))}" if word else "")
     console.out().print(line.append("  ").append(record.id, "dim"))

@@ -67,6 +67,16 @@ def outcome_text(payload: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
+def is_observed(payload: Mapping[str, Any]) -> bool:
+    """Tell whether a denial was not enforced, so that what was asked was done all the same."""
+    return payload.get("enforced") is False
+
+
+def was_done(payload: Mapping[str, Any]) -> bool:
+    """Tell whether what a decision is on was done, so that it has an outcome or an unknown one."""
+    return payload.get("verdict") == "allow" or is_observed(payload)
+
+
 def as_text(value: object) -> str:
     """Return *value* itself if it is text, else as JSON; nothing for null."""
     if value is None:

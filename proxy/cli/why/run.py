@@ -37,6 +37,10 @@ _REASONS: Final = {
     Reason.UNDECIDED: "The question had no answer then, so the call was refused.",
 }
 
+_OBSERVED: Final = (
+    "The server was observed and the policy not enforced there, so it was done all the same. "
+)
+
 
 def run(
     data_dir: Path, config: Path | None, text: str, environ: Mapping[str, str], *, json: bool
@@ -92,7 +96,10 @@ def _facts_of(record: Record, of: Recorded) -> Iterator[tuple[str, str]]:
     who = short_name(record.payload.get("principal"))
     on = f" on {of.server}" if of.server else ""
     yield "asked", f"{who}: {of.action} {of.resource}{on}"
-    yield "answered", f"{of.verdict.value}, {of.reason.value}"
+    yield (
+        "answered",
+        f"{of.verdict.value}, {of.reason.value}{'' if of.enforced else ', not enforced'}",
+    )
     yield "policy", of.policy
     yield "facts", f"version {of.fact_version}"
     for row in record.payload["facts"]:
@@ -101,6 +108,8 @@ def _facts_of(record: Record, of: Recorded) -> Iterator[tuple[str, str]]:
 
 def _said(of: Recorded, why: Why) -> str:
     reason = f"{_REASONS[of.reason]} " if of.reason in _REASONS else ""
+    if not of.enforced:
+        reason = _OBSERVED
     now = why.again.verdict.value
     match why.standing:
         case Standing.NOT_JUDGED:

@@ -267,6 +267,8 @@ FILTERS: list[tuple[Wanted, str]] = [
     (Wanted(verdict=Verdict.DENY), "24"),
     (Wanted(reason=Reason.SUSPENDED), "4"),
     (Wanted(verdict=Verdict.DENY, principal=Entity("User", "ann")), "2"),
+    (Wanted(enforced=False), "2"),
+    (Wanted(enforced=True), "01345"),
     (Wanted(rule="tools.polar:3"), "0125"),
     (Wanted(rule="TOOLS.polar:3"), "3"),
     (Wanted(rule="tools.polar:30"), "4"),
@@ -281,7 +283,7 @@ async def sample(database: Database, directory: Path) -> list[str]:
         [
             decided(),
             decided(tool="jira__find"),
-            decided(ANN, "github__drop", verdict="deny", reason="no_rule"),
+            decided(ANN, "github__drop", verdict="deny", reason="no_rule", enforced=False),
             decided(action="list", rules=["TOOLS.polar:3"]),
             decided(verdict="deny", reason="suspended", rules=["tools.polar:30"]),
             decided(principal={"type": "User", "id": "ann", "acts_for": "bob"}),
@@ -397,7 +399,7 @@ MADE = """
 INSERT INTO decisions
 SELECT '0190' || i, 2.592 * i, 'n', 0, i, 'Client', 'c' || (i % 200), '', '', '', '',
     'github', 'tools/call', 'call', 'Tool', 'github__t' || (i % 300), 'allow', 'granted', 'p', 1,
-    '["tools.polar:3"]', '{"pad": "some text"}' FROM n
+    '["tools.polar:3"]', '{"pad": "some text"}', true FROM n
 """
 
 
