@@ -1,4 +1,4 @@
-"""Copying the record to the database, beside the calls and never in their way."""
+"""Copying the record to the database and to sinks, beside the calls and never in their way."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from storage.errors import StateError
 from storage.journal import Chain, JournalError
@@ -25,7 +25,68 @@ LONGEST_PAUSE: Final = 10.0
 LAST_SECONDS: Final = 5.0
 """For what is left to be copied when the gateway ends; the next start does the rest."""
 
-_FAILURES: Final = (StateError, JournalError, OSError)
+
+class NotTakenError(Exception):
+    """A destination did not take what it was given. `detail` holds no secret."""
+
+    code = "not-taken"
+    public = "The record was not taken. It is tried again until it is."
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(f"{self.code}: {detail}")
+        self.detail = detail
+
+
+_FAILURES: Final = (StateError, JournalError, NotTakenError, OSError)
+
+
+class Destination(Protocol):
+    """Where chains are copied to, and how far each was.
+
+    Both methods raise `StateError`, `JournalError`, `NotTakenError` or `OSError` where that fails;
+    then it may be tried again.
+    """
+
+    @property
+    def claim(self) -> str:
+        """What tells claims for this destination from those for others."""
+
+    async def cursor(self, chain: Chain) -> Cursor | None:
+        """Return how far *chain* was copied; None if nothing of it was."""
+
+    async def advance(
+        self, chain: Chain, after: Cursor | None, until: int | None = None
+    ) -> Cursor | None:
+        """Copy what follows *after*, up to the record *until*, or a part of it.
+
+        Return how far that is, once it is kept; None if nothing follows.
+        """
+
+
+class ToDatabase:
+    """The tables of the database."""
+
+    claim = "shipping"
+
+    def __init__(self, ledger: ShippingLedger, directory: Path) -> None:
+        self._ledger = ledger
+        self._directory = directory
+        self._feeds: dict[Chain, Feed] = {}
+
+    async def cursor(self, chain: Chain) -> Cursor | None:
+        if chain not in self._feeds:
+            self._feeds[chain] = await asyncio.to_thread(feed, self._directory, chain)
+        known = await self._ledger.cursor(self._feeds[chain])
+        return await asyncio.to_thread(fitting, self._directory, chain, known)
+
+    async def advance(
+        self, chain: Chain, after: Cursor | None, until: int | None = None
+    ) -> Cursor | None:
+        found = await asyncio.to_thread(portion, self._directory, chain, after, until=until)
+        if found is None:
+            return None
+        await self._ledger.take(self._feeds[chain], found)
+        return found.cursor
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +118,21 @@ class Shipper:
 
     def __init__(
         self,
-        ledger: ShippingLedger,
+        destination: Destination,
         source: Source,
         reports: Reports,
         monotonic: Callable[[], float],
         now: Callable[[], float],
     ) -> None:
-        self._ledger = ledger
+        self._destination = destination
         self._source = source
         self._reports = reports
         self._monotonic = monotonic
         self._now = now
-        self._feeds: dict[Chain, Feed] = {}
         self._cursors: dict[Chain, Cursor | None] = {}
         self._broken: set[Chain] = set()
+        self._under_way: asyncio.Future[Cursor | None] = asyncio.Future()
+        self._under_way.set_result(None)
         self._whole_at = monotonic()
         self._failing_since: float | None = None
         self._pause = FIRST_PAUSE
@@ -91,7 +153,7 @@ class Shipper:
         return self._monotonic() - self._whole_at if is_behind else 0.0
 
     async def follow(self) -> None:
-        """Copy what becomes durable, until cancelled, whatever happens to the database."""
+        """Copy what becomes durable, until cancelled, whatever happens to the destination."""
         async with AsyncExitStack() as stack:
             is_claimed = False
             while True:
@@ -105,11 +167,20 @@ class Shipper:
 
     async def finish(self) -> None:
         """Copy what is left, if that can be done at once."""
-        if self._failing_since is not None:
-            return
-        with suppress(TimeoutError, *_FAILURES):
-            async with asyncio.timeout(LAST_SECONDS):
-                await self._copy_own()
+        try:
+            if self._failing_since is None:
+                with suppress(TimeoutError, *_FAILURES):
+                    async with asyncio.timeout(LAST_SECONDS):
+                        await self._copy_rest()
+        finally:
+            self._under_way.cancel()
+            await asyncio.gather(self._under_way, return_exceptions=True)
+
+    async def _copy_rest(self) -> None:
+        # To break off what is nearly there would only have it copied again.
+        await self._under_way
+        self._cursors.pop(self._source.own, None)
+        await self._copy_own()
 
     async def _tried(self) -> bool:
         """Copy this process's own chain, and tell whether that went well."""
@@ -117,7 +188,7 @@ class Shipper:
             await self._copy_own()
         except _FAILURES as error:
             self._failed(error)
-        except Exception as error:  # noqa: BLE001  who stops would leave the database behind for ever
+        except Exception as error:  # noqa: BLE001  who stops would leave its destination behind for ever
             self._reports.fault(error)
             self._failed(error)
         else:
@@ -125,32 +196,29 @@ class Shipper:
         return self._failing_since is None
 
     async def _copy_own(self) -> None:
-        # Asked first: what is durable now is so in whatever segment it is found.
+        # Asked first, and once: what is durable now is so in whatever segment it is found, and what
+        # follows gathers until the next look, instead of being copied in crumbs.
         durable = self._source.durable()
         cursor = await self._cursor(self._source.own)
         while cursor is None or cursor.seq < durable:
             cursor = await self._copied(self._source.own, cursor, durable)
             if cursor is None:
                 return
-            durable = self._source.durable()
 
     async def _copied(
         self, chain: Chain, after: Cursor | None, until: int | None = None
     ) -> Cursor | None:
         """Copy the next portion of *chain*, and return how far that is; None if there is none."""
-        found = await asyncio.to_thread(portion, self._source.directory, chain, after, until=until)
-        if found is None:
-            return None
-        await self._ledger.take(self._feeds[chain], found)
-        self._cursors[chain] = found.cursor
-        return found.cursor
+        advancing = self._destination.advance(chain, after, until)
+        self._under_way = asyncio.ensure_future(advancing)
+        reached = await asyncio.shield(self._under_way)
+        if reached is not None:
+            self._cursors[chain] = reached
+        return reached
 
     async def _cursor(self, chain: Chain) -> Cursor | None:
         if chain not in self._cursors:
-            directory = self._source.directory
-            self._feeds[chain] = await asyncio.to_thread(feed, directory, chain)
-            known = await self._ledger.cursor(self._feeds[chain])
-            self._cursors[chain] = await asyncio.to_thread(fitting, directory, chain, known)
+            self._cursors[chain] = await self._destination.cursor(chain)
         return self._cursors[chain]
 
     async def _look_around(self) -> None:
@@ -165,7 +233,7 @@ class Shipper:
             return  # a segment was released meanwhile
         for chain in left:
             try:
-                with claimed(source.directory, chain) as is_ours:
+                with claimed(source.directory, chain, self._destination.claim) as is_ours:
                     if is_ours:
                         await self._copy_left(chain)
             except _FAILURES as error:
@@ -176,6 +244,7 @@ class Shipper:
                 self._reports.fault(error)
 
     async def _copy_left(self, chain: Chain) -> None:
+        self._cursors.pop(chain, None)  # another may have had it meanwhile
         cursor = await self._cursor(chain)
         while (after := await self._copied(chain, cursor)) is not None:
             cursor = after
@@ -186,7 +255,9 @@ class Shipper:
     async def _claim(self, stack: AsyncExitStack) -> bool:
         claim = AsyncExitStack()
         try:
-            is_ours = claim.enter_context(claimed(self._source.directory, self._source.own))
+            is_ours = claim.enter_context(
+                claimed(self._source.directory, self._source.own, self._destination.claim)
+            )
         except OSError:
             return False
         stack.push_async_exit(claim)
@@ -240,7 +311,7 @@ async def shipping(shipper: Shipper) -> AsyncIterator[None]:
 
 def _told(error: Exception) -> tuple[str, str]:
     match error:
-        case StateError() | JournalError():
+        case StateError() | JournalError() | NotTakenError():
             return error.code, error.detail
         case OSError():
             return "journal-unreadable", f"{type(error).__name__}: {error.strerror}"

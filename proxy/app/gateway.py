@@ -32,6 +32,7 @@ from proxy.app.parts import (
 )
 from proxy.app.planes import control_plane, key_changes, listen, resources_of
 from proxy.app.registry import configured, registry_of
+from proxy.app.sinks import sinks_of
 from proxy.catalogues import Catalogues
 from proxy.config import Settings
 from proxy.following import Following, Revoked
@@ -44,6 +45,7 @@ from proxy.policyfiles import Follower
 from proxy.registering import Registry
 from proxy.servers import Servers
 from proxy.shipping import shipping
+from proxy.sinks.sink import sending
 from proxy.standing import Standing
 from proxy.starting import NotStartableError, Ready, prepare
 from proxy.telemetry.events import Events
@@ -98,6 +100,8 @@ async def running(
         stack.callback(servers.close)
         telling = telling_of(stack, settings, state, servers, events)
         await stack.enter_async_context(shipping(shipper_of(ready, state, telling, worker.number)))
+        sinks = sinks_of(settings, ready, state, telling, worker.number)
+        await stack.enter_async_context(sending(sinks))
         enforcing = enforcing_of(settings, ready, state, telling)
         configured(servers, settings, ready)
         catalogues = catalogues_of(stack, settings, state, telling)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -36,7 +36,7 @@ from proxy.listener.refusals import Refusal
 from proxy.pipeline import Clocks
 from proxy.reporting import Reporting
 from proxy.servers import Servers
-from proxy.shipping import Backlog, Shipper, Source
+from proxy.shipping import Backlog, Shipper, Source, ToDatabase
 from proxy.shipping import Reports as ShippingReports
 from proxy.standing import Standing
 from proxy.starting import Ready, claim
@@ -100,6 +100,7 @@ class Telling:
     reporting: Reporting
     freshness: Freshness
     backlog: Backlog
+    sinks: Mapping[str, Backlog]
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +227,7 @@ def telling_of(
     traces = Traces(labels, version=ours, otlp_endpoint=endpoint)
     stack.push_async_callback(asyncio.to_thread, traces.close)
     freshness, backlog = Freshness(settings.state.max_staleness_seconds), Backlog()
+    sinks = {name: Backlog() for name in settings.record.sinks}
     sources = Sources(
         journal=lambda: state.journal.health,
         fact_version=lambda: state.standing.grounds.facts.version,
@@ -234,13 +236,14 @@ def telling_of(
         behind=lambda: backlog.records,
         lag=lambda: backlog.seconds,
         observed=lambda: len(observed_among(servers, state.standing)),
+        sinks=sinks,
     )
     metrics = Metrics(labels, sources, time.time_ns, version=ours, otlp_endpoint=endpoint)
     stack.push_async_callback(asyncio.to_thread, metrics.close)
     observer = Observing(metrics, events, CLOCKS.monotonic)
     reporting = Reporting(events, metrics, lambda: state.standing.grounds.bundle.version)
     reporting.policy_in_force(state.standing.grounds.bundle)
-    return Telling(events, metrics, traces, observer, reporting, freshness, backlog)
+    return Telling(events, metrics, traces, observer, reporting, freshness, backlog, sinks)
 
 
 def enforcing_of(settings: Settings, ready: Ready, state: State, telling: Telling) -> Enforcing:
@@ -259,11 +262,16 @@ def enforcing_of(settings: Settings, ready: Ready, state: State, telling: Tellin
     )
 
 
+def source_of(ready: Ready, state: State, worker: int) -> Source:
+    chain = Chain(node_name(), worker)
+    return Source(ready.place.journal, chain, lambda: state.journal.link.seq)
+
+
 def shipper_of(ready: Ready, state: State, telling: Telling, worker: int) -> Shipper:
     """Return what copies the record to the database."""
     shipper = Shipper(
-        ShippingLedger(state.database, CLOCKS.now),
-        Source(ready.place.journal, Chain(node_name(), worker), lambda: state.journal.link.seq),
+        ToDatabase(ShippingLedger(state.database, CLOCKS.now), ready.place.journal),
+        source_of(ready, state, worker),
         ShippingReports(
             lambda code, detail: telling.events.shipping_failed(code=code, detail=detail),
             lambda seconds: telling.events.shipping_recovered(seconds=seconds),

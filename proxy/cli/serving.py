@@ -91,7 +91,9 @@ def program() -> str:
 async def idle(gateway: Gateway, told: asyncio.Event) -> int:
     """Let *gateway* serve until it is told to stop."""
     if steps := first_steps(gateway):
-        typer.echo(f"\n{steps}")
+        # Where the record is on stdout, whoever collects it would get the secret too.
+        sinks = gateway.settings.record.sinks.values()
+        typer.echo(f"\n{steps}", err=any(one.kind == "stdout" for one in sinks))
     # What is built by now stays: looking through it again and again delays calls.
     gc.collect()
     gc.freeze()

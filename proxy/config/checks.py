@@ -24,6 +24,7 @@ class Draft:
     places: dict[KeyPath, str] = field(default_factory=dict)
     wrong: set[KeyPath] = field(default_factory=set)
     upstreams: dict[str, str] = field(default_factory=dict)
+    sinks: dict[str, str] = field(default_factory=dict)
 
     def get(self, key: str, *, upstream: str = "") -> Any:  # noqa: ANN401  any setting's value
         """Return the value of *key*, or its default."""
@@ -78,7 +79,7 @@ def cautions(draft: Draft) -> Iterator[Problem]:
     for name in draft.upstreams:
         url = draft.get("url", upstream=name)
         is_secret = draft.is_given("auth.bearer", name) or draft.is_given("headers", name)
-        if url and not _is_safe(url) and is_secret:
+        if url and not is_safe(url) and is_secret:
             message = "What it is given travels in the clear. Use https."
             yield draft.problem("url", message, upstream=name)
 
@@ -107,11 +108,12 @@ def _oso_cloud(draft: Draft) -> Iterator[Problem]:
                 key, "It belongs to the kind `oso_cloud`. Set pdp.kind, or remove it."
             )
     url = draft.get("pdp.url")
-    if is_remote and isinstance(url, str) and not _is_safe(url):
+    if is_remote and isinstance(url, str) and not is_safe(url):
         yield draft.problem("pdp.url", "Use https; plain http is for loopback hosts only.")
 
 
-def _is_safe(url: str) -> bool:
+def is_safe(url: str) -> bool:
+    """Tell whether what is sent to *url* can be read by nobody on its way."""
     parts = urlsplit(url)
     return parts.scheme == "https" or is_loopback(parts.hostname or "")
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from policies.polar.suggest import did_you_mean
 from proxy.config.problems import Problem, dotted
@@ -13,6 +14,10 @@ from proxy.config.shape import Leaf, Table
 from proxy.wire.names import UnnameableError, check_server
 
 KeyPath = tuple[str, ...]
+
+SINKS: Final = ("record", "sinks")
+_SINK: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+_LONGEST_SINK: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +32,11 @@ class Entry:
 
 @dataclass
 class Given:
-    """What one source gave: entries, the upstreams it names, and what was wrong with it."""
+    """What one source gave: entries, upstreams and sinks it names, and what was wrong with it."""
 
     entries: list[Entry] = field(default_factory=list)
     upstreams: dict[str, str] = field(default_factory=dict)
+    sinks: dict[str, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     private_file: Path | None = None
 
@@ -60,12 +66,27 @@ class Given:
             hint = did_you_mean(name, node.parts)
             self._refuse(path, f"There is no such setting. {hint}".rstrip(), where)
             return
-        if around == ("upstreams",) and not self.name_upstream(name, where(path)):
+        if around in (("upstreams",), SINKS) and not self.name(path, where(path)):
             return
         self.take(value, part, path, where)
 
-    def name_upstream(self, name: str, where: str) -> bool:
-        """Note that an upstream is called *name*; tell whether it may be."""
+    def name(self, path: KeyPath, where: str) -> bool:
+        """Note the upstream or sink that *path* names, if any; tell whether it may be called so."""
+        if path[0] == "upstreams" and len(path) > 1:
+            return self._name_upstream(path[1], where)
+        if path[:2] == SINKS and len(path) > len(SINKS):
+            return self._name_sink(path[2], where)
+        return True
+
+    def _name_sink(self, name: str, where: str) -> bool:
+        if _SINK.fullmatch(name) and len(name) <= _LONGEST_SINK:
+            self.sinks.setdefault(name, where)
+            return True
+        message = f"A sink's name is 1 to {_LONGEST_SINK} small letters, digits, single hyphens."
+        self.problems.append(Problem(dotted((*SINKS, name)), message, where))
+        return False
+
+    def _name_upstream(self, name: str, where: str) -> bool:
         try:
             self.upstreams.setdefault(check_server(name), where)
         except UnnameableError as error:

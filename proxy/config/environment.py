@@ -46,7 +46,7 @@ def _take_variable(given: Given, variable: str, text: str, upstreams: Mapping[st
         where = variable if variable.isprintable() else ascii(variable)
         given.problems.append(Problem("", message, where))
         return
-    if path[0] == "upstreams" and not given.name_upstream(path[1], variable):
+    if not given.name(path, variable):
         return
     twin = next((one.where for one in given.entries if one.path == path), None)
     if twin is not None:
@@ -66,7 +66,8 @@ def _find(parts: list[str], upstreams: Mapping[str, str]) -> tuple[KeyPath, Tabl
             # A child's variable keeps its case and may have `__` in it.
             part, parts = "__".join([part, *parts]), []
         elif node.each is not None:
-            part = upstreams.get(folded(part), part.lower().replace("_", "-"))
+            named = part.lower().replace("_", "-")
+            part = upstreams.get(folded(part), named) if path == ("upstreams",) else named
         else:
             part = part.lower() if part == part.upper() else ""
         path = (*path, part)

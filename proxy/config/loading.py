@@ -15,6 +15,7 @@ from proxy.config.environment import read_variables
 from proxy.config.mcpjungle import read_foreign
 from proxy.config.problems import Problem, SettingsError, dotted
 from proxy.config.references import exposure, has_password, is_written_in_place, resolve
+from proxy.config.sinks import sink_cautions, sink_contradictions
 from proxy.config.tomlfile import read_file
 from proxy.config.tree import Settings
 from proxy.config.values import read_database
@@ -55,6 +56,8 @@ class _Loading:
         """Take what has not been given before; what has is checked all the same."""
         for name, where in given.upstreams.items():
             self.draft.upstreams.setdefault(name, where)
+        for name, where in given.sinks.items():
+            self.draft.sinks.setdefault(name, where)
         for entry in given.entries:
             value = self._read(entry)
             if entry.path in self.draft.places:
@@ -81,10 +84,14 @@ class _Loading:
 
     def finished(self) -> Settings:
         """Return the settings if nothing was wrong. Raises `SettingsError`."""
-        problems = [*self.problems, *contradictions(self.draft)]
+        problems = [
+            *self.problems,
+            *contradictions(self.draft),
+            *sink_contradictions(self.draft),
+        ]
         if problems:
             raise SettingsError(dict.fromkeys(problems))
-        self.warnings += cautions(self.draft)
+        self.warnings += [*cautions(self.draft), *sink_cautions(self.draft)]
         return _built(self.draft, self.warnings)
 
     def _read(self, entry: Entry) -> Any:  # noqa: ANN401  any setting's value

@@ -24,6 +24,8 @@ from proxy.config.values import (
     Network,
     Origin,
     Place,
+    SigningKey,
+    Syslog,
     Text,
     Variable,
 )
@@ -149,6 +151,38 @@ class CatalogueSettings(Branch):
     )
 
 
+class Sink(Branch):
+    kind: Literal["stdout", "otlp", "syslog", "webhook"] = setting("What kind of sink it is.")
+    kinds: tuple[Literal["decision", "outcome", "change", "checkpoint"], ...] = setting(
+        "Which kinds of record it is sent.",
+        ("decision", "outcome", "change", "checkpoint"),
+        shown="all of them",
+    )
+    url: Endpoint | None = setting("Where a webhook is; https, unless on loopback.", None)
+    address: Syslog | None = setting("Where a syslog server is.", None)
+    endpoint: Endpoint | None = setting(
+        "Where logs are sent over OTLP/HTTP, without `/v1/logs`.",
+        None,
+        shown="telemetry.otlp_endpoint",
+    )
+    headers: Annotated[Mapping[str, Header], _FIXED, PlainSerializer(_hidden)] = setting(
+        "Headers sent with every batch, for otlp and webhook.", {}
+    )
+    bearer: Bearer | None = setting("The token for an otlp or webhook sink.", None)
+    signing_key: SigningKey | None = setting(
+        "The key of the HMAC-SHA256 of each body, for webhook.", None
+    )
+    facility: Literal[
+        "user", "daemon", "auth", "authpriv", "audit", "local0", "local1", "local2", "local3",
+        "local4", "local5", "local6", "local7",
+    ] = setting("The facility of syslog messages.", "audit")  # fmt: skip
+    ca_file: Place | None = setting(
+        "The certificates (PEM) of the authorities that are trusted instead of the system's.", None
+    )
+    batch_records: int = setting("Records sent at once.", 500, least=1, most=1000)
+    timeout_seconds: int = setting("Seconds for a batch to be taken.", 10, least=1, most=300)
+
+
 class RecordSettings(Branch):
     arguments: Literal["facts", "digest", "full"] = setting(
         "What is kept of arguments: results of tests, a digest alone, or all of them.", "facts"
@@ -165,6 +199,7 @@ class RecordSettings(Branch):
     journal_bytes: int = setting(
         "Bytes that the journal may take on disk.", GIB, least=64 * MIB, most=1024 * GIB
     )
+    sinks: Annotated[Mapping[str, Sink], _FIXED, PlainSerializer(dict)] = {}
 
 
 class TokenSettings(Branch):
@@ -292,7 +327,7 @@ class Settings(Branch):
     policy: PolicySettings
     pdp: PdpSettings = PdpSettings()
     catalogue: CatalogueSettings = CatalogueSettings()
-    record: RecordSettings = RecordSettings()
+    record: RecordSettings = Field(default_factory=RecordSettings)
     tokens: TokenSettings = TokenSettings()
     limits: LimitSettings = LimitSettings()
     state: StateSettings = StateSettings()

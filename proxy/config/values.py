@@ -29,6 +29,8 @@ _URL: Final = re.compile(r"[!-~]+")
 _VISIBLE: Final = re.compile(r"[!-~]+")
 _USUAL_PORTS: Final = {"http": 80, "https": 443}
 _MOST_PORT: Final = 65_535
+_SYSLOG: Final = ("udp", "tcp", "tls")
+_SHORTEST_KEY: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,19 @@ class Kind:
     """How the reference names a type; it completes "This has to be"."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SyslogAddress:
+    """Where a syslog server takes messages, and how."""
+
+    transport: str
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.transport}://{host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +143,18 @@ def read_endpoint(value: object) -> str:
     return _split(value).geturl()
 
 
+def read_syslog(value: object) -> SyslogAddress:
+    """Return where a syslog server is: `udp`, `tcp` or `tls`, its host and its port."""
+    if isinstance(value, SyslogAddress):
+        return value
+    transport, _, authority = _text(value).partition("://")
+    found = _AUTHORITY.fullmatch(authority)
+    if transport not in _SYSLOG or found is None or found["port"] is None:
+        raise ValueError("Write udp://HOST:PORT, tcp://HOST:PORT or tls://HOST:PORT.")
+    _check_authority(authority)
+    return SyslogAddress(transport, found["host"].strip("[]"), int(found["port"]))
+
+
 def read_origin(value: object) -> str:
     """Return scheme, host and port exactly as clients write them: tokens name this text.
 
@@ -191,6 +218,14 @@ def read_header(value: object) -> Secret:
     return secret
 
 
+def read_signing_key(value: object) -> Secret:
+    """Return a key that both ends of a sink know."""
+    secret = read_secret(value)
+    if len(secret.reveal()) < _SHORTEST_KEY:
+        raise ValueError(f"Write at least {_SHORTEST_KEY} bytes, made by chance.")
+    return secret
+
+
 def read_environment_value(value: object) -> Secret:
     """Return what a child process finds in a variable."""
     secret = read_secret(value)
@@ -244,6 +279,12 @@ Text = Annotated[str, PlainValidator(_text), Kind("a text")]
 Argument = Annotated[str, PlainValidator(read_argument), Kind("texts")]
 Origin = Annotated[str, PlainValidator(read_origin), Kind("a URL without a path")]
 Endpoint = Annotated[str, PlainValidator(read_endpoint), Kind("a URL")]
+Syslog = Annotated[
+    SyslogAddress,
+    PlainValidator(read_syslog),
+    PlainSerializer(str, return_type=str),
+    Kind("an address such as tls://HOST:PORT"),
+]
 Host = Annotated[str, PlainValidator(read_host), Kind("hosts")]
 BrowserOrigin = Annotated[str, PlainValidator(read_origin), Kind("URLs without a path")]
 Network = Annotated[str, PlainValidator(read_network), Kind("address ranges")]
@@ -253,5 +294,6 @@ Place = Annotated[
 ]
 Bearer = Annotated[Secret, PlainValidator(read_bearer), _HIDDEN, Kind("a secret")]
 Header = Annotated[Secret, PlainValidator(read_header), _HIDDEN, Kind("a secret")]
+SigningKey = Annotated[Secret, PlainValidator(read_signing_key), _HIDDEN, Kind("a secret")]
 Variable = Annotated[Secret, PlainValidator(read_environment_value), _HIDDEN, Kind("a secret")]
 Database = Annotated[Secret, PlainValidator(read_database), _HIDDEN, Kind("a URL, kept secret")]

@@ -103,6 +103,12 @@ class Event(Enum):
         "they can be.",
     )
     SHIPPING_RECOVERED = Row("info", "seconds", "The database has every record again.")
+    SINK_FAILED = Row(
+        "warning",
+        "sink code detail",
+        "A sink does not take the record; calls go on, and it is tried until it does.",
+    )
+    SINK_RECOVERED = Row("info", "sink seconds", "A sink has every record again.")
 
     TOKEN_ISSUED = Row(
         "info", "token_id subject audience by expires_at", "An access token was issued."
@@ -267,6 +273,12 @@ class Events:
 
     def shipping_recovered(self, *, seconds: float) -> None:
         self._write(Event.SHIPPING_RECOVERED, seconds=round(seconds, 3))
+
+    def sink_failed(self, *, sink: str, code: str, detail: str) -> None:
+        self._write(Event.SINK_FAILED, sink=sink, code=code, detail=detail)
+
+    def sink_recovered(self, *, sink: str, seconds: float) -> None:
+        self._write(Event.SINK_RECOVERED, sink=sink, seconds=round(seconds, 3))
 
     def token_issued(
         self, *, token_id: str, subject: str, audience: str, by: str, expires_at: int

@@ -125,6 +125,20 @@ SHIPPING_LAG: Final = Instrument(
     (),
     "Time since every record was copied to the database.",
 )
+SINK_BEHIND: Final = Instrument(
+    "northgate.sink.behind",
+    Type.GAUGE,
+    "{record}",
+    ("sink",),
+    "Durable records that a sink has not taken yet.",
+)
+SINK_LAG: Final = Instrument(
+    "northgate.sink.lag",
+    Type.GAUGE,
+    "s",
+    ("sink",),
+    "Time since a sink had taken every record.",
+)
 POLICY_INFO: Final = Instrument(
     "northgate.policy.info", Type.GAUGE, "", ("version",), "1, with the policy in force."
 )
@@ -190,6 +204,8 @@ INSTRUMENTS: Final = (
     JOURNAL_AVAILABLE,
     SHIPPING_BEHIND,
     SHIPPING_LAG,
+    SINK_BEHIND,
+    SINK_LAG,
     POLICY_INFO,
     POLICY_RELOAD_FAILURES,
     FACTS_VERSION,

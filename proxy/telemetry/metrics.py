@@ -7,9 +7,10 @@ is safe from any.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from threading import Lock
+from typing import Protocol
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 from opentelemetry.sdk.metrics import MeterProvider
@@ -26,6 +27,16 @@ from proxy.telemetry.labels import ACTIONS, DROPPED, OTHER, UPSTREAM_KINDS, Labe
 from storage.journal import Health
 
 
+class Backlog(Protocol):
+    """How far behind a copy of the record is."""
+
+    @property
+    def records(self) -> int: ...
+
+    @property
+    def seconds(self) -> float: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Sources:
     """What is asked when metrics are read, in whatever thread reads them."""
@@ -37,6 +48,7 @@ class Sources:
     behind: Callable[[], int] = lambda: 0
     lag: Callable[[], float] = lambda: 0.0
     observed: Callable[[], int] = lambda: 0
+    sinks: Mapping[str, Backlog] = field(default_factory=dict)
 
 
 class Metrics:
@@ -172,6 +184,11 @@ class Metrics:
             (i.WORKERS_UNREACHABLE, lambda: self._unreachable),
         ):
             _observe(meter, instrument, _single(read))
+        for instrument, backlog in (
+            (i.SINK_BEHIND, lambda one: one.records),
+            (i.SINK_LAG, lambda one: one.seconds),
+        ):
+            _observe(meter, instrument, _of_sinks(sources.sinks, backlog))
         _observe(meter, i.TELEMETRY_DROPPED, lambda: self._dropped(sources))
         _observe(meter, i.BUILD_INFO, lambda: [Observation(1, build)])
 
@@ -193,6 +210,12 @@ def _journal(health: Callable[[], Health]) -> list[tuple[Instrument, Callable[[]
         (i.JOURNAL_FAILURES, lambda: health().failures),
         (i.JOURNAL_AVAILABLE, lambda: int(health().available)),
     ]
+
+
+def _of_sinks(
+    sinks: Mapping[str, Backlog], read: Callable[[Backlog], float]
+) -> Callable[[], list[Observation]]:
+    return lambda: [Observation(read(one), {"sink": name}) for name, one in sinks.items()]
 
 
 def _single(read: Callable[[], float]) -> Callable[[], list[Observation]]:

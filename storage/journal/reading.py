@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
@@ -29,17 +29,30 @@ def read(directory: Path, after: Positions | None = None) -> Iterator[Record]:
     none, `JournalNewerError` for one of a newer version, `OSError` if a file cannot be read.
     """
     after = after or {}
-    each = [_records(directory, own, after.get(chain)) for chain, own in chains(directory).items()]
+    each = [
+        (record for record, _ in _records(directory, own, after.get(chain)))
+        for chain, own in chains(directory).items()
+    ]
     return heapq.merge(*each, key=lambda record: record.id)
 
 
 def read_chain(directory: Path, chain: Chain, after: Position | None = None) -> Iterator[Record]:
     """Yield the records of *chain* alone that follow *after*, in their order, as `read` does."""
+    return (record for record, _ in read_lines(directory, chain, after))
+
+
+def read_lines(
+    directory: Path, chain: Chain, after: Position | None = None
+) -> Generator[tuple[Record, bytes], None, None]:
+    """Yield what `read_chain` does, each record with its line, to the byte as it was written."""
     own = chains(directory).get(chain, [])
-    return _records(directory, own, after) if own else iter(())
+    if own:
+        yield from _records(directory, own, after)
 
 
-def _records(directory: Path, own: Sequence[Segment], after: Position | None) -> Iterator[Record]:
+def _records(
+    directory: Path, own: Sequence[Segment], after: Position | None
+) -> Iterator[tuple[Record, bytes]]:
     for segment, successor in [*pairwise(own), (own[-1], None)]:
         if after is not None and segment.number < after.segment:
             continue
@@ -63,7 +76,9 @@ def _start(path: Path, after: Position, end: int | None) -> int:
     return after.offset if after.offset <= size else 0
 
 
-def _of_segment(directory: Path, segment: Segment, start: int, end: int | None) -> Iterator[Record]:
+def _of_segment(
+    directory: Path, segment: Segment, start: int, end: int | None
+) -> Iterator[tuple[Record, bytes]]:
     path = directory / segment.file
     for offset, line in lines(path, start, end):
         record = parsed(line, segment.number, offset)
@@ -75,4 +90,4 @@ def _of_segment(directory: Path, segment: Segment, start: int, end: int | None) 
             if end is None and is_torn(rest, Pattern(segment.chain)):
                 return
             raise JournalDamagedError(segment.file, count, Fault.EDITED)
-        yield record
+        yield record, line

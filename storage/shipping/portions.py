@@ -18,7 +18,7 @@ from storage.journal.files import lock
 from storage.journal.frame import Chain, Position, digest
 from storage.journal.limits import LONGEST_LINE, MIB
 from storage.journal.reading import read_chain
-from storage.journal.segments import Segment, chains
+from storage.journal.segments import Segment, chains, read_header, segments
 from storage.shipping.rows import Row, row_of
 
 MOST_RECORDS: Final = 1_000
@@ -104,9 +104,9 @@ def _records(
 
 def feed(directory: Path, chain: Chain) -> Feed:
     """Return *chain* as the database knows it. Its id is made once, and kept beside it."""
-    path = directory / f"{_file_name(chain)}.feed"
+    path = directory / f"{file_name(chain)}.feed"
     if not path.exists():
-        draft = directory / f"{_file_name(chain)}.{token_hex(8)}.draft"
+        draft = directory / f"{file_name(chain)}.{token_hex(8)}.draft"
         draft.write_text(token_hex(16), encoding="ascii")
         try:
             # Of two processes that make one at once, both have that of the first.
@@ -139,11 +139,26 @@ def fitting(directory: Path, chain: Chain, cursor: Cursor | None) -> Cursor | No
     return cursor if digest(line) == position.digest else None
 
 
+def beginning(directory: Path, chain: Chain) -> Cursor | None:
+    """Return the cursor before the oldest record of *chain* that is kept; None if none is.
+
+    Raise `OSError` if its segment is removed meanwhile, or cannot be read.
+    """
+    own = segments(directory, chain)
+    header = read_header(directory, own[0]) if own else None
+    if header is None:
+        return None
+    return Cursor(Position(header.segment.number, 0, header.prev), header.seq - 1)
+
+
 @contextmanager
-def claimed(directory: Path, chain: Chain) -> Iterator[bool]:
-    """Tell whether *chain* is ours to copy until the block ends; another process may have it."""
+def claimed(directory: Path, chain: Chain, purpose: str = "shipping") -> Iterator[bool]:
+    """Tell whether *chain* is ours to copy until the block ends; another process may have it.
+
+    Claims for one *purpose* leave those for another alone.
+    """
     try:
-        handle = lock(directory / f"{_file_name(chain)}.shipping")
+        handle = lock(directory / f"{file_name(chain)}.{purpose}")
     except BlockingIOError:
         yield False
         return
@@ -159,12 +174,13 @@ def left_behind(directory: Path, own: Chain, now: float) -> list[Chain]:
     *now* is in seconds since the epoch.
     """
     found = []
-    for chain, segments in chains(directory).items():
-        path = directory / segments[-1].file
+    for chain, own_segments in chains(directory).items():
+        path = directory / own_segments[-1].file
         if chain != own and path.stat().st_mtime <= now - QUIET_SECONDS:
             found.append(chain)
     return found
 
 
-def _file_name(chain: Chain) -> str:
+def file_name(chain: Chain) -> str:
+    """Return what the names of all files about *chain* begin with."""
     return f"{chain.node}.{chain.worker:04d}"

@@ -45,6 +45,7 @@ DEFAULTS: dict[str, Any] = {
         "deadline_ms": 1000,
         "require": "journal",
         "journal_bytes": 1024**3,
+        "sinks": {},
     },
     "tokens": {
         "gateway_wide": True,

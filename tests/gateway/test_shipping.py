@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from policies.model import Entity, Fact
-from proxy.shipping import Reports, Shipper, Source, shipping
+from proxy.shipping import Reports, Shipper, Source, ToDatabase, shipping
 from storage.engine import open_database
 from storage.journal import Chain, Journal, Kind, read
 from storage.shipping.ledger import ShippingLedger
@@ -152,7 +152,7 @@ async def copying(directory: Path, told: list[str]) -> AsyncIterator[Shipper]:
     journal = directory / "journal"
     async with await Journal.open(journal, "here", 0) as own:
         shipper = Shipper(
-            ShippingLedger(database, time.time),
+            ToDatabase(ShippingLedger(database, time.time), journal),
             Source(journal, Chain("here", 0), lambda: own.link.seq),
             Reports(
                 lambda code, _: told.append(code),

@@ -10,9 +10,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
 from time import monotonic
 
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -26,6 +28,7 @@ class Collector:
     endpoint: str
     spans: list[Span] = field(default_factory=list)
     metrics: dict[str, Metric] = field(default_factory=dict)
+    logs: list[LogRecord] = field(default_factory=list)
     raw: list[bytes] = field(default_factory=list)
 
     def take(self, path: str, body: bytes) -> bool:
@@ -36,6 +39,9 @@ class Collector:
         elif path == "/v1/metrics":
             for source in ExportMetricsServiceRequest.FromString(body).resource_metrics:
                 self.metrics |= {one.name: one for s in source.scope_metrics for one in s.metrics}
+        elif path == "/v1/logs":
+            for kept in ExportLogsServiceRequest.FromString(body).resource_logs:
+                self.logs += [one for scope in kept.scope_logs for one in scope.log_records]
         else:
             return False
         return True

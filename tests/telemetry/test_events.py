@@ -111,6 +111,8 @@ SAMPLES: dict[Event, dict[str, Any]] = {
     Event.JOURNAL_RECOVERED: {"seconds": 12.5},
     Event.SHIPPING_FAILED: {"code": "database-unavailable", "detail": "no answer in time"},
     Event.SHIPPING_RECOVERED: {"seconds": 12.5},
+    Event.SINK_FAILED: {"sink": "siem", "code": "sink-late", "detail": "no answer in time"},
+    Event.SINK_RECOVERED: {"sink": "siem", "seconds": 12.5},
     Event.TOKEN_ISSUED: {
         "token_id": "0193",
         "subject": "client:ci",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from threading import Thread
 
 import pytest
@@ -30,6 +31,12 @@ DURATION = "mcp_server_operation_duration_seconds"
 CALL = ("tools/call", "2026-07-28", "github")
 
 
+@dataclass(frozen=True)
+class Behind:
+    records: int
+    seconds: float
+
+
 @contextmanager
 def measured(health: Health = HEALTH, endpoint: str | None = None) -> Iterator[Metrics]:
     metrics = Metrics(
@@ -41,6 +48,7 @@ def measured(health: Health = HEALTH, endpoint: str | None = None) -> Iterator[M
             dropped_spans=lambda: 2,
             behind=lambda: 7,
             lag=lambda: 1.5,
+            sinks={"siem": Behind(3, 2.5)},
         ),
         time.time_ns,
         version="1.2.3",
@@ -179,6 +187,8 @@ def test_what_is_in_force_and_what_was_dropped_can_be_read() -> None:
         assert found(metrics, "northgate_policy_reload_failures_total") == [1]
         assert found(metrics, "northgate_facts_version") == [41]
         assert found(metrics, "northgate_streams_open") == [1]
+        assert found(metrics, "northgate_sink_behind", sink="siem") == [3]
+        assert found(metrics, "northgate_sink_lag_seconds", sink="siem") == [2.5]
         assert found(metrics, "northgate_telemetry_dropped_total", signal="traces") == [2]
         assert found(metrics, "northgate_telemetry_dropped_total", signal="metrics") == [0]
         assert found(metrics, "northgate_build_info", version="1.2.3") == [1]

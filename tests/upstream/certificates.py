@@ -13,9 +13,31 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
+def authority(name: str) -> bytes:
+    """Return a certificate for *name* that signs itself."""
+    return _certificate(name, ec.generate_private_key(ec.SECP256R1()))
+
+
 def contexts(name: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     """Return a server's context for *name*, and a client's that trusts it."""
     key = ec.generate_private_key(ec.SECP256R1())
+    pem = _certificate(name, key)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with TemporaryDirectory() as directory:
+        chain = Path(directory) / "chain.pem"
+        chain.write_bytes(
+            pem
+            + key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
+        server.load_cert_chain(chain)
+    return server, ssl.create_default_context(cadata=pem.decode())
+
+
+def _certificate(name: str, key: ec.EllipticCurvePrivateKey) -> bytes:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)
     certificate = (
@@ -30,17 +52,4 @@ def contexts(name: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
-    pem = certificate.public_bytes(serialization.Encoding.PEM)
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with TemporaryDirectory() as directory:
-        chain = Path(directory) / "chain.pem"
-        chain.write_bytes(
-            pem
-            + key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-        )
-        server.load_cert_chain(chain)
-    return server, ssl.create_default_context(cadata=pem.decode())
+    return certificate.public_bytes(serialization.Encoding.PEM)

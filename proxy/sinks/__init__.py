@@ -1,0 +1,1 @@
+"""Where the record goes besides the database: each sink is sent every record, at least once."""
