@@ -226,25 +226,7 @@ class Replay:
 
         Raise `UnreadableError` for what is no decision, and what *candidate* raises.
         """
-        try:
-            version, now = payload["fact_version"], payload["now"]
-            principal = payload["principal"]
-            facts = orjson.dumps(payload["facts"])
-            question = orjson.dumps(
-                (
-                    principal["type"], principal["id"], principal["acts_for"],
-                    principal["issuer"], principal["client"],
-                    principal["token_id"] if self._with_token else "",
-                    payload["server"], payload["action"], payload["resource"],
-                    payload["verdict"], payload["reason"], payload["rules"],
-                    payload.get("silent_tests"), "args_digest" in payload,
-                    payload.get("arguments"),
-                )
-            )  # fmt: skip
-            bench = self._candidate(version)
-            key = (version, payload["policy"], question, facts, bench.moment(now, facts))
-        except (KeyError, TypeError, ValueError) as error:
-            raise UnreadableError(f"{type(error).__name__}: {error}") from error
+        key, bench = question_key(payload, self._candidate, with_token=self._with_token)
         found = self._known.get(key)
         if found is None:
             if len(self._known) >= _REMEMBERED:
@@ -276,6 +258,34 @@ class Replay:
             if not is_there:
                 return _UNCHANGED
         return _told(of, Difference.NEWLY_ALLOWED, again.rules)
+
+
+def question_key(
+    payload: Mapping[str, Any], bench_of: Callable[[int], Bench], *, with_token: bool
+) -> tuple[object, Bench]:
+    """Return what is equal for decisions that a bench answers alike, and the bench of this one.
+
+    Raise `UnreadableError` for what is no decision, and what *bench_of* raises.
+    """
+    try:
+        version, now = payload["fact_version"], payload["now"]
+        principal = payload["principal"]
+        facts = orjson.dumps(payload["facts"])
+        question = orjson.dumps(
+            (
+                principal["type"], principal["id"], principal["acts_for"],
+                principal["issuer"], principal["client"],
+                principal["token_id"] if with_token else "",
+                payload["server"], payload["action"], payload["resource"],
+                payload["verdict"], payload["reason"], payload["rules"],
+                payload.get("silent_tests"), "args_digest" in payload,
+                payload.get("arguments"),
+            )
+        )  # fmt: skip
+        bench = bench_of(version)
+        return (version, payload["policy"], question, facts, bench.moment(now, facts)), bench
+    except (KeyError, TypeError, ValueError) as error:
+        raise UnreadableError(f"{type(error).__name__}: {error}") from error
 
 
 def _told(

@@ -8,17 +8,17 @@ not say that it acts for somebody is taken to act alone, as the gateway would sa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
 from policies.actions import actions_of
+from policies.bounds import certain_of
 from policies.facts import FactSet
 from policies.model import Anything, Entity, Fact, Proof
-from policies.polar.clauses import Atom, Clause, Const, args_of
-from policies.polar.compiler import Compiler
+from policies.polar.clauses import Const, args_of
 from policies.polar.engine import Engine, Free
-from policies.polar.possible import POSSIBLE, TESTS, dependents
+from policies.polar.possible import POSSIBLE
 from policies.polar.program import Program
 from policies.polar.runtime import Limits, Overlay, UnboundedError
 from policies.polar.schema import FactError
@@ -127,14 +127,14 @@ class _World:
 
     @classmethod
     def of(cls, *policies: tuple[Program, FactSet]) -> _World:
-        entities = frozenset().union(*(_entities(*policy) for policy in policies))
+        named = frozenset().union(*(entities(*policy) for policy in policies))
         below = [program.types.below for program, _ in policies]
-        resources = _population(entities, (types["Resource"] for types in below))
+        resources = _population(named, (types["Resource"] for types in below))
         actions = {
             type_: frozenset().union(*(actions_of(*policy, type_) for policy in policies))
             for type_ in resources
         }
-        return cls(_population(entities, (types["Actor"] for types in below)), resources, actions)
+        return cls(_population(named, (types["Actor"] for types in below)), resources, actions)
 
 
 def _rows(sides: tuple[_Side, _Side], world: _World, actor: Entity) -> Iterator[RowOfOne]:
@@ -152,7 +152,7 @@ class _Side:
         self.program = program
         self.now = now
         self.possible = Engine(program, facts, _PATIENCE)
-        certain = _certain(program)
+        certain = certain_of(program)
         self.certain = Engine(certain, facts, _PATIENCE) if certain else self.possible
         self.alone = _places_alone(program, other)
         self._overlays: dict[Entity, Overlay | None] = {}
@@ -224,28 +224,7 @@ class _Side:
         return engine.holds(predicate, (actor, action, resource), own, self.now).proof
 
 
-def _certain(program: Program) -> Program | None:
-    """Return *program* without the rules that look at arguments, or None if none does."""
-    tested = dependents(program.clauses)
-    if "allow/3" not in tested:
-        return None
-
-    def is_open(clause: Clause) -> bool:
-        return any(
-            isinstance(part, Atom)
-            and (part.predicate in TESTS or (part.negated and part.predicate in tested))
-            for part in clause.parts
-        )
-
-    kept = {
-        predicate: tuple(clause for clause in clauses if not is_open(clause))
-        for predicate, clauses in program.clauses.items()
-    }
-    compiler = Compiler(kept, program.types.every, program.compiler.tables)
-    return replace(program, clauses=kept, compiler=compiler)
-
-
-def _entities(program: Program, facts: FactSet) -> frozenset[Entity]:
+def entities(program: Program, facts: FactSet) -> frozenset[Entity]:
     """Return what the facts and the policy's own text name, its tests aside."""
     values = [value for fact, _ in facts.facts() for value in fact.args]
     values += [value for rows in program.stated.values() for row in rows for value in row]

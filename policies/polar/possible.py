@@ -7,7 +7,7 @@ tests contradict each other, the item is listed and every call of it is refused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from policies.polar.clauses import Atom, Clause, Comparison, Part, args_of, refs_of
@@ -31,8 +31,8 @@ Clauses = Mapping[str, Sequence[Clause]]
 _MAX_ROUNDS = 100
 
 
-def dependents(clauses: Clauses) -> set[str]:
-    """Return the predicates that some argument test decides, directly or through others."""
+def dependents(clauses: Clauses, tests: Collection[str] = TESTS) -> set[str]:
+    """Return the predicates that one of *tests* decides, directly or through others."""
     callers: dict[str, set[str]] = {}
     for predicate, alternatives in clauses.items():
         for clause in alternatives:
@@ -40,7 +40,7 @@ def dependents(clauses: Clauses) -> set[str]:
                 if isinstance(part, Atom):
                     callers.setdefault(part.predicate, set()).add(predicate)
     found: set[str] = set()
-    waiting = [caller for test in TESTS for caller in callers.get(test, ())]
+    waiting = [caller for test in tests for caller in callers.get(test, ())]
     while waiting:
         predicate = waiting.pop()
         if predicate not in found:
@@ -49,21 +49,22 @@ def dependents(clauses: Clauses) -> set[str]:
     return found
 
 
-def possible_clauses(clauses: Clauses) -> dict[str, tuple[Clause, ...]]:
-    """Return the derived rules, by their own predicates."""
-    tested = dependents(clauses)
-    copies = _Copies(clauses, tested)
+def possible_clauses(
+    clauses: Clauses, tests: Collection[str] = TESTS
+) -> dict[str, tuple[Clause, ...]]:
+    """Return the derived rules, by their own predicates, in which none of *tests* is asked for."""
+    copies = _Copies(clauses, dependents(clauses, tests), tests)
     rounds = 0
     while copies.loosened(find_modes({**clauses, **copies.clauses}), patient=rounds < _MAX_ROUNDS):
         rounds += 1
     return {predicate: tuple(found) for predicate, found in copies.clauses.items()}
 
 
-def _copy(clause: Clause, tested: set[str]) -> Clause:
-    """Return *clause* without argument tests, asking the copies of what depends on them."""
+def _copy(clause: Clause, tested: set[str], tests: Collection[str]) -> Clause:
+    """Return *clause* without *tests*, asking the copies of what depends on them."""
     parts: list[Part] = []
     for part in clause.parts:
-        if not isinstance(part, Atom) or part.predicate not in tested | TESTS:
+        if not isinstance(part, Atom) or not (part.predicate in tested or part.predicate in tests):
             parts.append(part)
         elif part.predicate in tested and not part.negated:
             parts.append(replace(part, predicate=POSSIBLE + part.predicate))
@@ -77,10 +78,11 @@ class _Copies:
     one does not, the predicate it calls is copied too, if it was not, and loosened there.
     """
 
-    def __init__(self, originals: Clauses, tested: set[str]) -> None:
+    def __init__(self, originals: Clauses, tested: set[str], tests: Collection[str]) -> None:
         self.originals = originals
+        self.tests = tests
         self.clauses = {
-            POSSIBLE + predicate: [_copy(clause, tested) for clause in originals[predicate]]
+            POSSIBLE + predicate: [_copy(clause, tested, tests) for clause in originals[predicate]]
             for predicate in sorted(tested)
         }
 
@@ -122,7 +124,9 @@ class _Copies:
             return predicate
         name = POSSIBLE + predicate
         if name not in self.clauses:
-            self.clauses[name] = [_copy(clause, set()) for clause in self.originals[predicate]]
+            self.clauses[name] = [
+                _copy(clause, set(), self.tests) for clause in self.originals[predicate]
+            ]
         return name
 
     def _open(self, predicate: str, places: set[int], modes: Modes) -> None:

@@ -20,6 +20,7 @@ from proxy.admin.fact_list import FactList
 from proxy.admin.facts import Facts
 from proxy.admin.grants import Grants
 from proxy.admin.health import Health
+from proxy.admin.holding import Holding
 from proxy.admin.identities import Keeping
 from proxy.admin.init import Init
 from proxy.admin.inputs import read
@@ -143,6 +144,7 @@ class ControlPlane:
             Grants(amendments, self.history, self.clocks.now),
             Facts(amendments),
             FactList(amendments, self.history),
+            Holding(self.standing, self.identities, self.history, self.catalogues, self.clocks.now),
             ResumeAll(amendments),
         )
 

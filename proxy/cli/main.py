@@ -24,6 +24,7 @@ from proxy.cli.control.identity_commands import client, team, user
 from proxy.cli.policy import commands as policy
 from proxy.cli.record import commands as record
 from proxy.cli.replay.commands import replay
+from proxy.cli.review.commands import narrow, review
 from proxy.cli.why.commands import why
 from proxy.workers.worker import MOST_WORKERS
 
@@ -41,6 +42,8 @@ app.add_typer(control.definition, name="definition")
 app.add_typer(client, name="client")
 app.add_typer(user, name="user")
 app.add_typer(team, name="team")
+access.command()(review)
+access.command()(narrow)
 app.add_typer(access, name="access")
 app.add_typer(fact, name="fact")
 app.add_typer(servers.server, name="server")

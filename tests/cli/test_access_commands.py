@@ -97,3 +97,30 @@ def test_what_makes_no_sense_is_said_in_words_and_as_json(
 
     assert (one.code, one.document["errors"][0]["code"]) == (exit_code, code)
     assert one.document["errors"][0]["message"] in one.err
+
+
+def test_who_can_do_something_is_told_with_why(tmp_path: Path) -> None:
+    async def story(terminal: Terminal) -> list[Ran]:
+        return await ran(
+            terminal,
+            "access grant client:bot caller server:github --until 2099-01-01T00:00:00Z --why duty",
+            "access who-can connect github",
+            "access who-can connect server:github --explain",
+            "access who-can connect github --json",
+            "access who-can connect elsewhere",
+        )
+
+    _, table, why, document, unknown = at_terminal(tmp_path, story)
+
+    bot, *_ = [line for line in table.lines if line.startswith("client:bot")]
+    assert bot.split()[1:3] == ["2099-01-01T00:00:00Z", "allow.polar:8"]
+    assert bot.endswith("always")
+    assert 'may connect Server{"github"}.' in table.err
+    assert "client:bot, until 2099-01-01T00:00:00Z" in why.lines
+    assert "stated by User:admin (grant)" in why.out
+    assert "duty" in why.out
+    assert any("grants.polar:28" in line for line in why.lines)
+    assert {"type": "Client", "id": "bot"} in [
+        one["principal"] for one in document.document["principals"]
+    ]
+    assert (unknown.code, "error[unknown-server]" in unknown.err) == (1, True)

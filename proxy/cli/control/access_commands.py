@@ -110,3 +110,46 @@ def list_access(
 
     wanted = {"actor": actor, "role": role, "resource": resource, "as_of": as_of}
     run(credentials, lambda found: list_them(found, wanted, json=json), json=json)
+
+
+@access.command(name="who-can")
+def who_can_access(
+    action: Annotated[str, typer.Argument(metavar="ACTION", help="Such as call or connect.")],
+    resource: Annotated[
+        str,
+        typer.Argument(
+            metavar="RESOURCE",
+            help="Such as github__delete_repo, where the action tells the type; "
+            "prompt:github__review, document:github|file:///a, server:github or gateway.",
+        ),
+    ],
+    *,
+    server: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The server, where RESOURCE is a name on it alone."),
+    ] = None,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain", help="Show why: rules by file and line, and who granted what, when."
+        ),
+    ] = False,
+    credentials: CredentialsFile = None,
+    json: AsJson = False,
+) -> None:
+    """Tell who may do ACTION on RESOURCE now, of all identities, on what terms and until when.
+
+    The gateway's own engine is asked about each of them, alone and on behalf of each user. What
+    depends on a call is told as conditions: arguments, claims of the token, the caller's network.
+
+    Exit code 0, even if nobody may, or 1 if there is no such thing or the gateway refuses, or 2 if
+    it cannot be asked.
+
+    JSON: action, resource, policy, version (of the facts), now, asked (how many),
+    principals [principal, acts_for, access (always or sometimes), ways, until, rules,
+    proofs, facts [predicate, args, origin, added_at, added_by, why]].
+    """
+    from proxy.cli.control.holders import who_can
+
+    wanted = {"action": action, "resource": resource, "server": server}
+    run(credentials, lambda found: who_can(found, wanted, explain=explain, json=json), json=json)

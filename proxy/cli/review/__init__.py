@@ -1,0 +1,1 @@
+"""What access is needed, as far as the record tells."""
