@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from rich.console import Console
 
-from bench import journal, policy, replay
+from bench import journal, policy, record, replay
 from bench.gateway import campaign, figures, workers
 from bench.report import show
 
@@ -33,6 +33,7 @@ class Benchmark(NamedTuple):
 BENCHMARKS = {
     "policy": Benchmark(policy.run),
     "journal": Benchmark(journal.run),
+    "record": Benchmark(record.run),
     "replay": Benchmark(replay.run),
     "gateway": Benchmark(campaign.run, figures.show, campaign.lacks),
     "workers": Benchmark(workers.run, workers.show, campaign.lacks),

@@ -12,7 +12,8 @@ from typing import Final, Protocol
 from storage.errors import StateError
 from storage.journal import Chain, JournalError
 from storage.shipping.ledger import ShippingLedger
-from storage.shipping.portions import Cursor, Feed, claimed, feed, fitting, left_behind, portion
+from storage.shipping.portions import Cursor, Feed, claimed, feed, left_behind, portion
+from storage.shipping.resuming import resumed
 
 LOOK_SECONDS: Final = 0.25
 """Between two looks for records that are not copied yet."""
@@ -76,8 +77,7 @@ class ToDatabase:
     async def cursor(self, chain: Chain) -> Cursor | None:
         if chain not in self._feeds:
             self._feeds[chain] = await asyncio.to_thread(feed, self._directory, chain)
-        known = await self._ledger.cursor(self._feeds[chain])
-        return await asyncio.to_thread(fitting, self._directory, chain, known)
+        return await resumed(self._ledger, self._directory, self._feeds[chain])
 
     async def advance(
         self, chain: Chain, after: Cursor | None, until: int | None = None

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import ColumnElement, func, not_, true, tuple_
+from sqlalchemy import ColumnElement, not_, true, tuple_
+from sqlalchemy.orm import Mapped
 from sqlmodel import col, select
+from sqlmodel.sql.expression import Select
 
 from policies.model import Entity, Reason, Verdict
 from storage.engine import Database
 from storage.errors import StateError
 from storage.shipping.rows import indexed
-from storage.tables import DecisionRow, OutcomeRow
+from storage.tables import DecisionRow, DecisionRuleRow, OutcomeRow
 
 
 class DecisionUnknownError(StateError):
@@ -77,11 +79,11 @@ class DecisionQueries:
         The next page begins *after* the id of the last of this one. Raise `DecisionUnknownError`
         if there is no such decision, `DatabaseUnavailableError`.
         """
-        when = (col(DecisionRow.recorded_at), col(DecisionRow.id))
-        rows = _SELECTED.where(*_conditions(wanted))
+        when, rows = _searched(wanted)
         async with self._database.reading() as session:
             if after is not None:
-                last = (await session.exec(select(*when).where(when[1] == after))).first()
+                place = select(*_WHEN).where(_WHEN[1] == after)
+                last = (await session.exec(place)).first()
                 if last is None:
                     raise DecisionUnknownError
                 rows = rows.where(tuple_(*when) < tuple_(*last))
@@ -89,16 +91,33 @@ class DecisionQueries:
             return [_decided(*row) for row in await session.exec(newest)]
 
 
-_SELECTED: Final = select(DecisionRow.id, DecisionRow.body, OutcomeRow.body).join(
-    OutcomeRow, col(OutcomeRow.decision) == col(DecisionRow.id), isouter=True
-)
+_COLUMNS: Final = select(DecisionRow.id, DecisionRow.body, OutcomeRow.body)
+_HAS_OUTCOME: Final = col(OutcomeRow.decision) == col(DecisionRow.id)
+_SELECTED: Final = _COLUMNS.join(OutcomeRow, _HAS_OUTCOME, isouter=True)
+_WHEN: Final = (col(DecisionRow.recorded_at), col(DecisionRow.id))
+
+_When = tuple[Mapped[float], Mapped[str]]
 
 
-def _conditions(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
+def _searched(wanted: Wanted) -> tuple[_When, Select[str, str, str]]:
+    """Return when each of the *wanted* was recorded, with its id, and their rows.
+
+    Those of a rule begin at the table of rules, whose key has both: none else is looked at.
+    """
+    if wanted.rule is None:
+        return _WHEN, _SELECTED.where(*_conditions(wanted, _WHEN))
+    when = (col(DecisionRuleRow.recorded_at), col(DecisionRuleRow.decision))
+    rows = _COLUMNS.select_from(DecisionRuleRow).join(DecisionRow, when[1] == _WHEN[1])
+    ruled = rows.where(col(DecisionRuleRow.rule) == indexed(wanted.rule))
+    joined = ruled.join(OutcomeRow, _HAS_OUTCOME, isouter=True)
+    return when, joined.where(*_conditions(wanted, when))
+
+
+def _conditions(wanted: Wanted, when: _When) -> Iterator[ColumnElement[bool]]:
     if wanted.since is not None:
-        yield col(DecisionRow.recorded_at) >= wanted.since
+        yield when[0] >= wanted.since
     if wanted.until is not None:
-        yield col(DecisionRow.recorded_at) < wanted.until
+        yield when[0] < wanted.until
     if wanted.principal is not None:
         yield col(DecisionRow.principal_type) == wanted.principal.type
         yield col(DecisionRow.principal_id) == indexed(wanted.principal.id)
@@ -117,10 +136,6 @@ def _conditions(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
     if wanted.enforced is not None:
         enforced = col(DecisionRow.enforced)
         yield enforced == true() if wanted.enforced else not_(enforced)
-    if wanted.rule is not None:
-        # Not every database tells case apart in its patterns; all do so where they replace.
-        piece = orjson.dumps(wanted.rule).decode()
-        yield func.replace(DecisionRow.rules, piece, "") != col(DecisionRow.rules)
 
 
 def _decided(decision_id: str, body: str, outcome: str | None) -> Decided:

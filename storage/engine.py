@@ -20,11 +20,18 @@ WAIT_SECONDS: Final = 5.0
 class Database:
     """One database, open in one event loop."""
 
-    def __init__(self, reading: AsyncEngine, writing: AsyncEngine, wait: float) -> None:
+    def __init__(
+        self,
+        reading: AsyncEngine,
+        writing: AsyncEngine,
+        wait: float,
+        copying: AsyncEngine | None = None,
+    ) -> None:
         """Use `open_database` instead."""
         self._wait = wait
         self._reading = reading
         self._writing = writing
+        self._copying = copying
         self._turn = asyncio.Lock()
         self._running = 0
         self._unused = asyncio.Event()
@@ -40,6 +47,21 @@ class Database:
         """
         async with self._transaction(), self._taking_turns(), self._session(self._writing) as one:
             yield one
+
+    @asynccontextmanager
+    async def copying(self) -> AsyncIterator[AsyncSession]:
+        """Run one transaction that adds copies of the record, and that no change waits for.
+
+        On a server it has a connection of its own and takes no turn, so others may write beside
+        it. A file has one writer at a time, whoever it is: there it is as `changing`. Raise
+        `DatabaseUnavailableError` if the database fails.
+        """
+        if self._copying is None:
+            async with self.changing() as one:
+                yield one
+        else:
+            async with self._transaction(), self._session(self._copying) as one:
+                yield one
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
@@ -78,7 +100,8 @@ class Database:
         with suppress(TimeoutError):
             async with asyncio.timeout(2 * self._wait):
                 await self._unused.wait()
-        await self._reading.dispose()
+        for engine in filter(None, (self._reading, self._copying)):
+            await engine.dispose()
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[None]:
@@ -125,5 +148,8 @@ async def open_database(url: str, *, wait: float = WAIT_SECONDS) -> Database:
     """
     is_server = url.startswith(postgresql.SCHEMES)
     with failures():
-        reading, writing = await (postgresql if is_server else sqlite).opened(url, wait)
+        if is_server:
+            reading, writing = await postgresql.opened(url, wait)
+            return Database(reading, writing, wait, postgresql.copying(url, wait))
+        reading, writing = await sqlite.opened(url, wait)
     return Database(reading, writing, wait)

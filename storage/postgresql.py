@@ -52,6 +52,11 @@ async def opened(url: str, wait: float) -> tuple[AsyncEngine, AsyncEngine]:
     return reading, _writing(engine)
 
 
+def copying(url: str, wait: float) -> AsyncEngine:
+    """Return what writes copies of the record: one connection, which takes none from the others."""
+    return _engine(_connecting(url, _checked(url), wait, wait), wait, kept=1, more=0)
+
+
 async def listen(connection: AsyncConnection, heard: Callable[[], None]) -> None:
     """Have *heard* called when another process announces a change."""
     raw = await connection.get_raw_connection()
@@ -118,13 +123,15 @@ def _connecting(
     return connect
 
 
-def _engine(connect: Callable[[], Awaitable[object]], wait: float) -> AsyncEngine:
+def _engine(
+    connect: Callable[[], Awaitable[object]], wait: float, *, kept: int = _KEPT, more: int = _MORE
+) -> AsyncEngine:
     engine = create_async_engine(
         "postgresql+asyncpg://",
         async_creator=connect,
         isolation_level="READ COMMITTED",
-        pool_size=_KEPT,
-        max_overflow=_MORE,
+        pool_size=kept,
+        max_overflow=more,
         pool_timeout=wait,
         hide_parameters=True,
     )

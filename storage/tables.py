@@ -190,8 +190,17 @@ class DecisionRow(State, table=True):
     enforced: bool = Field(default=True, sa_column_kwargs={"server_default": true()})
     policy: str
     fact_version: int | None = Field(default=None, sa_type=BigInteger)
-    rules: str = Field(sa_type=Text)
     body: str = Field(sa_type=Text)
+
+
+class DecisionRuleRow(State, table=True):
+    """A rule that decided a copied decision, and when: what a search for a rule goes through."""
+
+    __tablename__ = "decision_rules"
+
+    rule: str = Field(primary_key=True)
+    recorded_at: float = Field(primary_key=True)
+    decision: str = Field(primary_key=True)
 
 
 class OutcomeRow(State, table=True):
@@ -224,6 +233,24 @@ class ChangeRow(State, table=True):
     who_id: str
     what: str
     why: str = Field(sa_type=Text)
+    body: str = Field(sa_type=Text)
+
+
+class CheckpointRow(State, table=True):
+    """A signed checkpoint, copied from the journal: `body` is its line.
+
+    `feed` is the id that the chain has among `CursorRow`.
+    """
+
+    __tablename__ = "checkpoints"
+    __table_args__ = (Index("checkpoints_newest", "feed", "seq"),)
+
+    id: str = Field(primary_key=True)
+    feed: str
+    recorded_at: float
+    node: str
+    worker: int
+    seq: int = Field(sa_type=BigInteger)
     body: str = Field(sa_type=Text)
 
 

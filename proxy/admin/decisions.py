@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Annotated, Any, Final
 
 import orjson
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationInfo
 
 from policies.model import Entity, Reason, Verdict
 from proxy.admin.errors import ApiError, InvalidError
 from proxy.admin.routes import Input, Nothing, Output, Route, Visit
 from proxy.admin.wording import ACTOR_FORM, actor_of, moment_of, resource_of, spelt
 from proxy.listener.answers import Answer
+from proxy.wire.names import SEPARATOR
 from storage.decisions import Decided, DecisionQueries, DecisionUnknownError, Wanted
 
 READ: Final = "read_decisions"
@@ -45,6 +46,19 @@ def _is_one_resource(text: str) -> str:
     return text
 
 
+def _is_one_tool(text: str, info: ValidationInfo) -> str:
+    if info.data.get("resource") is not None:
+        raise ValueError("Give a tool or a resource, not both.")
+    _is_one_resource(f"tool:{_whole_name(text, info.data.get('server'))}")
+    return text
+
+
+def _whole_name(tool: str, server: str | None) -> str:
+    if server is None or tool.startswith(f"{server}{SEPARATOR}"):
+        return tool
+    return f"{server}{SEPARATOR}{tool}"
+
+
 _Actor = Annotated[str, AfterValidator(_is_actor), spelt(ACTOR_FORM)]
 _Moment = Annotated[str, AfterValidator(_is_moment)]
 _Resource = Annotated[str, AfterValidator(_is_one_resource)]
@@ -58,7 +72,8 @@ class DecisionsWish(Input):
     `since` and `until` are ISO 8601 times with their zones, down to the second; `principal` is who
     asked and `acts_for` the user behind him; `enforced` is false of denials on servers that are
     observed; `rule` is FILE:LINE of a rule that decided; `after` is the id of the last decision of
-    the page before.
+    the page before. `tool` is `server__tool`, or the tool's own name beside its `server`: the same
+    as a `resource`.
     """
 
     since: _Moment | None = None
@@ -68,6 +83,7 @@ class DecisionsWish(Input):
     server: _Word | None = None
     action: _Word | None = None
     resource: _Resource | None = None
+    tool: Annotated[_Word, AfterValidator(_is_one_tool)] | None = None
     verdict: Verdict | None = None
     reason: Reason | None = None
     enforced: bool | None = None
@@ -77,7 +93,10 @@ class DecisionsWish(Input):
 
     @property
     def wanted(self) -> Wanted:
-        resource = None if self.resource is None else resource_of(self.resource)
+        wanted = self.resource
+        if self.tool is not None:
+            wanted = f"tool:{_whole_name(self.tool, self.server)}"
+        resource = None if wanted is None else resource_of(wanted)
         return Wanted(
             since=None if self.since is None else moment_of(self.since),
             until=None if self.until is None else moment_of(self.until),

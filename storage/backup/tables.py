@@ -14,7 +14,9 @@ from storage.tables import METADATA
 PORTION: Final = 500
 """Rows that are held at once."""
 
-LEFT_OUT: Final = frozenset({"decisions", "outcomes", "changes", "cursors"})
+LEFT_OUT: Final = frozenset(
+    {"decisions", "decision_rules", "outcomes", "changes", "checkpoints", "cursors"}
+)
 """Copies of the journal, and how far they go: far larger than all else, and no part of what the
 gateway decides by. The journal is what is kept of it; a database that has none of it gets it anew.
 """

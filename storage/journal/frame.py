@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -86,8 +86,7 @@ class Draft:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(NamedTuple):
     """Where reading a chain goes on: `offset` bytes into a segment, after a line of that hash."""
 
     segment: int
@@ -232,6 +231,9 @@ def is_newer(line: bytes) -> bool:
     return type(version) is int and version > VERSION
 
 
+_KINDS: Final[Mapping[str, Kind]] = {kind.value: kind for kind in Kind}
+
+
 def parsed(line: bytes, segment: int, end: int) -> Record | None:
     """Return the record that *line* is, ending at *end* bytes of *segment*; None if it is none."""
     if not line.endswith(b"\n"):
@@ -242,7 +244,7 @@ def parsed(line: bytes, segment: int, end: int) -> Record | None:
             return None
         return Record(
             chain=Chain(values.pop("node"), values.pop("worker")),
-            kind=Kind(values.pop("kind")),
+            kind=_KINDS[values.pop("kind")],
             id=values.pop("id"),
             time=values.pop("time"),
             seq=values.pop("seq"),

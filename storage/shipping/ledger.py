@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Final
 
 from sqlalchemy import Dialect, Table, Text, TextClause, bindparam, text
 from sqlalchemy.dialects import postgresql
-from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlmodel import col, select
 
 from storage.backup.schema import newest
 from storage.engine import Database
 from storage.errors import StateError
 from storage.journal.frame import Position
 from storage.shipping.portions import Cursor, Feed, Portion
-from storage.tables import METADATA, CursorRow
+from storage.tables import METADATA, ChangeRow, CheckpointRow, CursorRow
 
-_TAKEN: Final = text("SELECT version_num FROM alembic_version")
+_ASKED_AT_ONCE: Final = 500
+_SCHEMA: Final = "SELECT version_num FROM alembic_version"
+_TAKEN: Final = {
+    "sqlite": text(_SCHEMA),
+    # No step is taken until the copies that were begun before it are there, or not.
+    "postgresql": text(f"{_SCHEMA} FOR SHARE"),
+}
+_FEED: Final = "CAST(:feed AS VARCHAR)"
+_MOVED: Final = text(
+    """INSERT INTO cursors (id, node, worker, segment, size, digest, seq, moved_at)
+    VALUES (:id, :node, :worker, :segment, :size, :digest, :seq, :moved_at)
+    ON CONFLICT (id) DO UPDATE SET segment = excluded.segment, size = excluded.size,
+    digest = excluded.digest, seq = excluded.seq, moved_at = excluded.moved_at"""
+)
 
 
 class OtherSchemaError(StateError):
@@ -43,7 +57,7 @@ class ShippingLedger:
 
         Raise `DatabaseUnavailableError`.
         """
-        async with self._database.reading() as session:
+        async with self._database.copying() as session:
             row = await session.get(CursorRow, feed.id)
             if row is None:
                 return None
@@ -56,35 +70,59 @@ class ShippingLedger:
         `OtherSchemaError`, after which it is not: either way, it may be tried again.
         """
         schema = await asyncio.to_thread(newest)
-        async with self._database.changing() as session:
-            await _check_schema(session, schema)
-            dialect = session.get_bind().dialect
+        async with self._database.copying() as session:
             connection = await session.connection()
+            dialect = connection.dialect.name
+            await _check_schema(connection, schema)
             for name, rows in portion.rows.items():
-                await connection.execute(_statement(name, dialect.name), {"rows": rows})
-            await self._move(session, feed, portion.cursor)
+                own = {"feed": feed.id} if "feed" in METADATA.tables[name].columns else {}
+                await connection.execute(_statement(name, dialect), {"rows": rows, **own})
+            await connection.execute(_MOVED, self._moved(feed, portion.cursor))
 
-    async def _move(self, session: AsyncSession, feed: Feed, cursor: Cursor) -> None:
-        row = await session.get(CursorRow, feed.id)
-        if row is None:
-            row = CursorRow(
-                id=feed.id,
-                node=feed.chain.node,
-                worker=feed.chain.worker,
-                segment=0,
-                size=0,
-                digest="",
-                seq=0,
-                moved_at=0,
-            )
-            session.add(row)
+    def _moved(self, feed: Feed, cursor: Cursor) -> dict[str, object]:
         position = cursor.position
-        row.segment, row.size, row.digest = position.segment, position.offset, position.digest
-        row.seq, row.moved_at = cursor.seq, self._clock()
+        return {
+            "id": feed.id,
+            "node": feed.chain.node,
+            "worker": feed.chain.worker,
+            "segment": position.segment,
+            "size": position.offset,
+            "digest": position.digest,
+            "seq": cursor.seq,
+            "moved_at": self._clock(),
+        }
+
+    async def held(self, ids: Sequence[str]) -> set[str]:
+        """Return those of *ids* that are of changes which were copied.
+
+        Raise `DatabaseUnavailableError`.
+        """
+        found: set[str] = set()
+        async with self._database.copying() as session:
+            for begin in range(0, len(ids), _ASKED_AT_ONCE):
+                some = ids[begin : begin + _ASKED_AT_ONCE]
+                there = select(ChangeRow.id).where(col(ChangeRow.id).in_(some))
+                found.update(await session.exec(there))
+        return found
+
+    async def checkpoints(self, feeds: Sequence[Feed]) -> dict[Feed, bytes]:
+        """Return the line of the last checkpoint of each of *feeds* that has one here.
+
+        Raise `DatabaseUnavailableError`.
+        """
+        found = {}
+        async with self._database.reading() as session:
+            for feed in feeds:
+                own = select(CheckpointRow.body).where(CheckpointRow.feed == feed.id)
+                newest = own.order_by(col(CheckpointRow.seq).desc()).limit(1)
+                line = (await session.exec(newest)).first()
+                if line is not None:
+                    found[feed] = f"{line}\n".encode()
+        return found
 
 
-async def _check_schema(session: AsyncSession, schema: str) -> None:
-    taken = (await (await session.connection()).execute(_TAKEN)).scalar_one()
+async def _check_schema(connection: AsyncConnection, schema: str) -> None:
+    taken = (await connection.execute(_TAKEN[connection.dialect.name])).scalar_one()
     if taken != schema:
         raise OtherSchemaError(f"step {taken}, and this release needs {schema}")
 
@@ -106,11 +144,15 @@ def _statement(name: str, dialect: str) -> TextClause:
 
 def _from_server(table: Table) -> str:
     dialect: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-    types = ", ".join(f"{one.name} {one.type.compile(dialect)}" for one in table.columns)
-    columns = ", ".join(table.columns.keys())
+    given = [one for one in table.columns if one.name != "feed"]
+    types = ", ".join(f"{one.name} {one.type.compile(dialect)}" for one in given)
+    columns = ", ".join(_FEED if one.name == "feed" else one.name for one in table.columns)
     return f"SELECT {columns} FROM json_to_recordset(CAST(:rows AS json)) AS given({types})"  # noqa: S608  our own
 
 
 def _from_file(table: Table) -> str:
-    values = ", ".join(f"json_extract(value, '$.{one.name}')" for one in table.columns)
+    values = ", ".join(
+        _FEED if one.name == "feed" else f"json_extract(value, '$.{one.name}')"
+        for one in table.columns
+    )
     return f"SELECT {values} FROM json_each(:rows)"  # noqa: S608  our own

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import defaultdict
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,7 @@ from storage.journal.frame import Chain, Position, digest
 from storage.journal.limits import LONGEST_LINE, MIB
 from storage.journal.reading import read_chain
 from storage.journal.segments import Segment, chains, read_header, segments
-from storage.shipping.rows import Row, row_of
+from storage.shipping.rows import Row, rows_of
 
 MOST_RECORDS: Final = 1_000
 MOST_BYTES: Final = MIB
@@ -72,8 +72,7 @@ def portion(
     with closing(_records(directory, chain, after, until)) as records:
         for reached, length, made in records:
             cursor, count, size = reached, count + 1, size + length
-            if made is not None:
-                table, row = made
+            for table, row in made:
                 rows[table].append(row)
             if count >= most or size >= MOST_BYTES:
                 break
@@ -87,8 +86,8 @@ def portion(
 
 def _records(
     directory: Path, chain: Chain, after: Cursor | None, until: int | None
-) -> Generator[tuple[Cursor, int, tuple[str, Row] | None], None, None]:
-    """Yield each record as how far it brings the cursor, its bytes, and its row."""
+) -> Generator[tuple[Cursor, int, Iterable[tuple[str, Row]]], None, None]:
+    """Yield each record as how far it brings the cursor, its bytes, and its rows."""
     before = after.position if after else None
     for record in read_chain(directory, chain, before):
         if until is not None and record.seq > until:
@@ -97,7 +96,7 @@ def _records(
         is_same = before is not None and before.segment == position.segment
         start = before.offset if before and is_same and before.offset < position.offset else 0
         before = position
-        yield Cursor(position, record.seq), position.offset - start, row_of(record)
+        yield Cursor(position, record.seq), position.offset - start, rows_of(record)
         if record.seq == until:
             return
 
@@ -117,10 +116,20 @@ def feed(directory: Path, chain: Chain) -> Feed:
     return Feed(path.read_text(encoding="ascii"), chain)
 
 
-def fitting(directory: Path, chain: Chain, cursor: Cursor | None) -> Cursor | None:
-    """Return *cursor* if what it tells of is there; None if *chain* is to be copied anew.
+def feeds(directory: Path) -> list[Feed]:
+    """Return the chains that were ever copied from *directory*, whether they are there or not."""
+    found = []
+    for path in sorted(directory.glob("*.feed")):
+        node, _, worker = path.stem.rpartition(".")
+        if worker.isdecimal():
+            found.append(Feed(path.read_text(encoding="ascii"), Chain(node, int(worker))))
+    return found
 
-    So it is where a loss of power took what was copied already, or somebody put an older copy of
+
+def fitting(directory: Path, chain: Chain, cursor: Cursor | None) -> Cursor | None:
+    """Return *cursor* if what it tells of is there, else None.
+
+    It is not where a loss of power took what was copied already, or somebody put an older copy of
     the directory in its place. To copy a record again costs time and changes nothing.
     """
     if cursor is None:

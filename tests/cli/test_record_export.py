@@ -145,6 +145,28 @@ def test_a_tail_is_the_last_ten_or_as_many_as_are_asked_for(tmp_path: Path) -> N
     assert "Client:ci  call  Tool:github__create_issue  allow  granted" in two.lines[0]
 
 
+def test_a_tail_shows_what_became_of_what_it_showed_and_of_nothing_else(tmp_path: Path) -> None:
+    mine, theirs = decision(), decision(server="other")
+    ids = recorded(tmp_path, mine, theirs, outcome(0), outcome(1))
+
+    ran = run("tail", "--data-dir", tmp_path, "--server", "github")
+    lines = run("tail", "--data-dir", tmp_path, "--server", "github", "--json").lines
+
+    assert [line.split()[-1] for line in ran.lines] == [ids[0], ids[2]]
+    assert f"outcome of {ids[0]}  200, no error" in ran.lines[1]
+    assert [json.loads(line)["kind"] for line in lines] == ["decision", "outcome"]
+
+
+@pytest.mark.parametrize("leaf", ["export", "tail"])
+def test_a_user_is_found_behind_who_asked_for_him(tmp_path: Path, leaf: str) -> None:
+    who = principal("ci", acts_for="ann")
+    ids = recorded(tmp_path, decision(), decision(principal=who), decision(principal="odd"))
+
+    ran = run(leaf, "--data-dir", tmp_path, "--acts-for", "ann")
+
+    assert [ids[1] in line for line in ran.lines] == [True]
+
+
 @pytest.mark.parametrize("kind", ["change", "outcome", "checkpoint"])
 def test_a_tail_of_other_kinds_has_a_line_for_each(tmp_path: Path, kind: str) -> None:
     ids = recorded(tmp_path, decision(), outcome(0), CHANGE, {"key": "k", "chains": []})

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from storage.journal import Journal, Kind, Limits, Signer
+from storage.engine import open_database
+from storage.journal import Anchor, Chain, Journal, Kind, Limits, Signer
+from storage.shipping.ledger import ShippingLedger
+from storage.shipping.portions import feed, portion
+from storage.shipping.resuming import resumed
 from tests.cli.test_record_commands import decision, run, segment
 from tests.storage.disks import QuickFiles
 
@@ -129,6 +136,59 @@ def test_no_anchor_is_made_of_a_broken_record_nor_of_one_without_a_checkpoint(
     assert (broken.code, bare.code, bare.out) == (1, 2, "")
     assert '"checkpoints"' not in broken.out
     assert "no checkpoint is there yet" in bare.err
+
+
+def copied(data: Path) -> None:
+    """Copy the record of *data* to its database, as a gateway does."""
+
+    async def scenario() -> None:
+        database = await open_database(f"sqlite:///{data / 'northgate.db'}")
+        ledger, own = ShippingLedger(database, time.time), feed(data / "journal", Chain("n", 0))
+        found = portion(data / "journal", own.chain, await resumed(ledger, data / "journal", own))
+        if found is not None:
+            await ledger.take(own, found)
+        await database.close()
+
+    asyncio.run(scenario())
+
+
+def test_the_database_knows_of_an_end_that_was_cut_and_of_an_untouched_record(data: Path) -> None:
+    copied(data)
+    write(data)
+    copied(data)
+
+    ran = run("anchor", "--data-dir", data, "--from-database")
+    anchor = data.parent / "anchor.json"
+    anchor.write_text(ran.out)
+
+    assert (ran.code, ran.err) == (0, "")
+    assert run("verify", data / "journal", "--anchor", anchor).code == 0
+    assert Anchor.parsed(anchor.read_bytes()) == Anchor.parsed(anchored(data).read_bytes())
+    anchor.write_text(ran.out)
+    segment(data).write_bytes(b"".join(segment(data).read_bytes().splitlines(keepends=True)[:4]))
+    assert run("verify", "--data-dir", data).code == 0
+    cut = run("verify", "--data-dir", data, "--anchor", anchor)
+    assert cut.code == 1
+    assert "line 5 (record 5): cut" in cut.lines[1]
+
+
+def test_no_anchor_is_made_of_what_the_database_has_not_or_has_altered(data: Path) -> None:
+    missing = run("anchor", "--data-dir", data, "--from-database")
+    write(data.parent / "bare", signer=None)
+    copied(data.parent / "bare")
+    none = run("anchor", "--data-dir", data.parent / "bare", "--from-database")
+    copied(data)
+    with closing(sqlite3.connect(data / "northgate.db")) as connection, connection:
+        connection.execute("UPDATE checkpoints SET body = replace(body, 'signature\":\"', '&A')")
+    altered = run("anchor", "--data-dir", data, "--from-database")
+    useless = run("anchor", "--data-dir", data, "--config", "northgate.toml")
+
+    found = (missing, none, altered, useless)
+    assert [(one.code, one.out) for one in found] == [(2, "")] * 4
+    assert "there is no database here" in missing.err
+    assert "the database has no checkpoint of the record" in none.err
+    assert "not as it was signed" in altered.err
+    assert "only --from-database needs it" in useless.err
 
 
 @pytest.mark.parametrize("text", ["", "{}", "no JSON", '{"v": 2, "keys": [], "checkpoints": []}'])

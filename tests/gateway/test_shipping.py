@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import sqlite3
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from storage.shipping.ledger import ShippingLedger
 from storage.shipping.portions import claimed
 from tests.gateway.harness import Rig, gateway, until
 from tests.oauth.served import control_token, manage
+from tests.storage.faults import Fault, way_to
 from tests.storage.postgres import TEMPLATE, Server, postgres
 
 __all__ = ["postgres"]
@@ -72,6 +74,14 @@ def test_decisions_are_read_from_the_database_by_whoever_may(tmp_path: Path) -> 
             [one] = listed.document["decisions"]
             assert listed.document["next"] is None
             id_ = one["record"]["id"]
+            by_name = "decisions?principal=client:ci&server=up&tool="
+            for name in ("echo", "up__echo"):
+                named = await manage(rig, "GET", f"{by_name}{name}&action=call", token=eve)
+                assert named.document == listed.document
+            both = await manage(rig, "GET", "decisions?tool=up__echo&resource=tool:up__echo")
+            alone = await manage(rig, "GET", "decisions?tool=echo")
+            told = [one.document["problems"][0]["field"] for one in (both, alone)]
+            assert told == ["tool", "tool"]
             assert (one["record"]["verdict"], one["outcome"]["status"]) == ("allow", 200)
             assert b"hush" not in listed.body
 
@@ -143,6 +153,72 @@ def test_r03_while_the_database_is_away_calls_go_on_and_later_each_record_is_the
     # What was left when it ended is there too.
     kept = [one.id for one in read(tmp_path / "data" / "journal") if one.kind == Kind.DECISION]
     assert copies(postgres, url) == sorted(kept)
+
+
+@pytest.mark.parametrize("step", ["0001", "9999"])
+def test_r22_under_a_schema_of_another_release_calls_go_on_and_the_copy_waits(
+    tmp_path: Path, step: str
+) -> None:
+    data = tmp_path / "data"
+
+    def stamp(step: str) -> str:
+        with closing(sqlite3.connect(data / "northgate.db")) as connection, connection:
+            [(before,)] = connection.execute("SELECT version_num FROM alembic_version")
+            connection.execute("UPDATE alembic_version SET version_num = ?", (step,))
+        return str(before)
+
+    async def story() -> None:
+        async with gateway(tmp_path) as rig:
+            await call(rig)
+            await all_copied(rig)
+            before = stamp(step)
+            assert await call(rig) == 200
+            await until(lambda: '"event":"shipping_failed"' in rig.log.getvalue())
+            assert await behind(rig) >= 1
+            assert '"code":"schema-other"' in rig.log.getvalue()
+            assert f"step {step}, and this release needs {before}" in rig.log.getvalue()
+            stamp(before)
+            await all_copied(rig)
+
+    asyncio.run(story())
+
+    kept = {one.id for one in read(data / "journal") if one.kind == Kind.DECISION}
+    with closing(sqlite3.connect(data / "northgate.db")) as connection:
+        assert {row[0] for row in connection.execute("SELECT id FROM decisions")} == kept
+
+
+@pytest.mark.parametrize("fault", Fault)
+def test_r04_a_copy_that_meets_a_fault_holds_up_neither_calls_nor_grants(
+    postgres: Server, tmp_path: Path, fault: Fault
+) -> None:
+    name = postgres.new_database(TEMPLATE)
+
+    async def story() -> None:
+        async with AsyncExitStack() as stack:
+            way = await stack.enter_async_context(way_to(postgres))
+            settings = {"database.url": way.url(name)}
+            async with gateway(tmp_path, settings=settings) as rig:
+                await call(rig)
+                await all_copied(rig)
+                way.fault = fault
+                assert await call(rig) == 200
+                async with asyncio.timeout(10):
+                    await way.hit.wait()
+                wish = {"actor": "client:cd", "role": "caller", "resource": "server:up"}
+                assert (await manage(rig, "POST", "grants", wish)).status == 201
+                assert (await manage(rig, "DELETE", "grants", wish)).status == 200
+                assert await call(rig) == 200
+                # The copy hangs still: nobody waited until it was given up.
+                is_reset = fault is Fault.RESET
+                assert ('"event":"shipping_failed"' in rig.log.getvalue()) <= is_reset
+                assert await behind(rig)
+                way.heal()
+                await all_copied(rig)
+
+    asyncio.run(story())
+
+    kept = [one.id for one in read(tmp_path / "data" / "journal") if one.kind == Kind.DECISION]
+    assert copies(postgres, postgres.url(name)) == sorted(kept)
 
 
 @asynccontextmanager

@@ -11,14 +11,15 @@ from pathlib import Path
 from storage.engine import open_database
 from storage.journal import Chain
 from storage.shipping.ledger import ShippingLedger
-from storage.shipping.portions import feed, fitting, portion
+from storage.shipping.portions import feed, portion
+from storage.shipping.resuming import resumed
 
 
 async def main(url: str, directory: Path) -> None:
     chain = Chain("n", 0)
     ledger = ShippingLedger(await open_database(url), time.time)
     own = feed(directory, chain)
-    cursor = fitting(directory, chain, await ledger.cursor(own))
+    cursor = await resumed(ledger, directory, own)
     os.write(1, b"begun\n")
     while True:
         found = portion(directory, chain, cursor, most=5)

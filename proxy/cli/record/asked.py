@@ -26,3 +26,5 @@ class Asked:
     reason: Reason | None = None
     rule: str | None = None
     observed: bool | None = None
+    acts_for: str | None = None
+    resource: str | None = None

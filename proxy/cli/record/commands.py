@@ -30,7 +30,7 @@ Since = Annotated[
 ]
 Until = Annotated[str | None, typer.Option(metavar="WHEN", help="Older ones only.")]
 WhoAsked = Annotated[
-    str | None, typer.Option("--principal", metavar="ID", help="Whose: ci, or Client:ci.")
+    str | None, typer.Option("--principal", metavar="ID", help="Whose: ci, or client:ci.")
 ]
 OnServer = Annotated[str | None, typer.Option("--server", metavar="NAME", help="On this server.")]
 OfTool = Annotated[
@@ -46,6 +46,13 @@ Rule = Annotated[
 Observed = Annotated[
     bool | None,
     typer.Option("--observed", help="Denied where servers are observed, and made all the same."),
+]
+ActsFor = Annotated[
+    str | None, typer.Option("--acts-for", metavar="USER", help="On behalf of this user.")
+]
+OnResource = Annotated[
+    str | None,
+    typer.Option("--resource", metavar="TYPE:ID", help="On this: tool:github__echo, server:git."),
 ]
 Limit = Annotated[int, typer.Option(min=1, metavar="N", help="No more than the last N.")]
 
@@ -73,6 +80,8 @@ def list_records(  # noqa: PLR0913  one for each option
     reason: WhichReason = None,
     rule: Rule = None,
     observed: Observed = None,
+    acts_for: ActsFor = None,
+    resource: OnResource = None,
     limit: Limit = 50,
     json: AsJson = False,
 ) -> None:
@@ -89,7 +98,19 @@ def list_records(  # noqa: PLR0913  one for each option
     from proxy.cli.record import listing
 
     asked = Asked(
-        kind, since, until, principal, server, tool, action, verdict, reason, rule, observed
+        kind,
+        since,
+        until,
+        principal,
+        server,
+        tool,
+        action,
+        verdict,
+        reason,
+        rule,
+        observed,
+        acts_for,
+        resource,
     )
     # Each line of the output is a record: what went wrong is told on stderr alone.
     _run(lambda: listing.run(data_dir, asked, limit=limit, json=json), json=False)
@@ -110,6 +131,8 @@ def tail(  # noqa: PLR0913  one for each option
     reason: WhichReason = None,
     rule: Rule = None,
     observed: Observed = None,
+    acts_for: ActsFor = None,
+    resource: OnResource = None,
     lines: Annotated[
         int, typer.Option("--lines", "-n", min=0, metavar="N", help="Begin with the last N.")
     ] = 10,
@@ -121,7 +144,7 @@ def tail(  # noqa: PLR0913  one for each option
     """Show the last records, and with -f each new one as soon as it is there.
 
     Of several filters each must be met. What became of a call is not known yet when its decision
-    is shown: `northgate record show` tells later, or --kind outcome beside it.
+    is shown: its outcome follows as a line of its own, which names the decision.
 
     Exit code 0, also if nothing was found or Ctrl-C ended it, 2 if there is no journal, or it is
     damaged.
@@ -131,7 +154,19 @@ def tail(  # noqa: PLR0913  one for each option
     from proxy.cli.record import tailing
 
     asked = Asked(
-        kind, since, until, principal, server, tool, action, verdict, reason, rule, observed
+        kind,
+        since,
+        until,
+        principal,
+        server,
+        tool,
+        action,
+        verdict,
+        reason,
+        rule,
+        observed,
+        acts_for,
+        resource,
     )
     _run(lambda: tailing.run(data_dir, asked, lines, follow=follow, json=json), json=False)
 
@@ -151,6 +186,8 @@ def export(  # noqa: PLR0913  one for each option
     reason: WhichReason = None,
     rule: Rule = None,
     observed: Observed = None,
+    acts_for: ActsFor = None,
+    resource: OnResource = None,
     form: Annotated[
         FormName, typer.Option("--format", help="Comma-separated values, or JSON lines.")
     ] = "jsonl",
@@ -171,7 +208,19 @@ def export(  # noqa: PLR0913  one for each option
     from proxy.cli.record import exporting
 
     asked = Asked(
-        kind, since, until, principal, server, tool, action, verdict, reason, rule, observed
+        kind,
+        since,
+        until,
+        principal,
+        server,
+        tool,
+        action,
+        verdict,
+        reason,
+        rule,
+        observed,
+        acts_for,
+        resource,
     )
     _run(lambda: exporting.run(data_dir, asked, form), json=False)
 
@@ -218,18 +267,32 @@ def verify(
 
 
 @app.command()
-def anchor(*, data_dir: DataDirectory = _HERE) -> None:
+def anchor(
+    *,
+    data_dir: DataDirectory = _HERE,
+    from_database: Annotated[
+        bool, typer.Option("--from-database", help="Take the checkpoints that were copied there.")
+    ] = False,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="The gateway's settings; name its database."),
+    ] = None,
+) -> None:
     """Write to stdout what proves the record later: its keys and last checkpoints, as JSON.
 
     Keep it where who can change the record cannot: `northgate record verify --anchor FILE` then
     names whatever was changed or removed since, also at the end. It holds no secret.
 
-    Exit code 0, 1 if the record is broken, 2 if there is no journal, no checkpoint in it, or it
-    cannot be read.
-    """
-    from proxy.cli.record import verifying
+    With --from-database nothing of the record is read or believed: the last checkpoints are those
+    that the gateway copied to its database, of --config, else northgate.db in --data-dir. They
+    prove a journal that was cut, or altered, on the gateway's machine alone.
 
-    _run(lambda: verifying.write_anchor(data_dir), json=False)
+    Exit code 0, 1 if the record is broken, 2 if there is no journal, no checkpoint in it or in the
+    database, or one cannot be read.
+    """
+    from proxy.cli.record import anchoring
+
+    _run(lambda: anchoring.run(data_dir, config, from_database=from_database), json=False)
 
 
 @app.command()

@@ -17,9 +17,10 @@ from proxy.cli.policy.endings import Code
 from proxy.cli.record.asked import Asked, FormName, KindName
 from proxy.cli.record.filters import wanted
 from proxy.cli.record.progress import progress
-from proxy.cli.record.reading import Entry, decision_of, document, journal_of, records
+from proxy.cli.record.reading import Entry, decision_of, journal_of, records
 from proxy.cli.record.texts import compact, was_done
 from storage.journal import Chain, Kind, Position, Record
+from storage.shipping.rows import document
 
 _MOST_WAITING: Final = 20_000
 

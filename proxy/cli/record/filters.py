@@ -18,7 +18,10 @@ Check = Callable[[Payload], bool]
 
 _AGE: Final = re.compile(r"([0-9]{1,9})([smhdw])")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_OF_DECISIONS: Final = ("server", "tool", "action", "verdict", "reason", "observed", "rule")
+_OF_DECISIONS: Final = (
+    *("server", "tool", "action", "verdict", "reason", "observed", "rule"),
+    *("acts_for", "resource"),
+)
 _WITH_PRINCIPAL: Final = ("decision", "change")
 
 
@@ -69,7 +72,7 @@ def moment(option: str, text: str, now: datetime) -> str:
 def _refuse_pointless(asked: Asked) -> None:
     names = [name for name in _OF_DECISIONS if getattr(asked, name) is not None]
     if asked.kind != "decision" and names:
-        options = ", ".join(f"--{name}" for name in names)
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in names)
         raise InputError.saying(f"{options}: only decisions have this; leave out --kind.")
     if asked.kind not in _WITH_PRINCIPAL and asked.principal is not None:
         raise InputError.saying(f"--principal: no record of kind {asked.kind} says who it was.")
@@ -82,6 +85,10 @@ def _checks(asked: Asked) -> Iterator[Check]:
             yield _equal(key, value)
     if asked.principal is not None:
         yield _asked_by(asked.principal)
+    if asked.acts_for is not None:
+        yield _on_behalf_of(asked.acts_for)
+    if asked.resource is not None:
+        yield _on(asked.resource)
     if asked.tool is not None:
         yield _of_tool(asked.tool)
     if asked.observed:
@@ -99,9 +106,33 @@ def _asked_by(name: str) -> Check:
         who = payload.get("principal", payload.get("who"))
         if not isinstance(who, dict):
             return False
-        return name in (who.get("id"), f"{who.get('type')}:{who.get('id')}")
+        return who.get("id") == name or _is_named(who, name)
 
     return check
+
+
+def _on_behalf_of(user: str) -> Check:
+    def check(payload: Payload) -> bool:
+        who = payload.get("principal")
+        return isinstance(who, dict) and who.get("acts_for") == user
+
+    return check
+
+
+def _on(name: str) -> Check:
+    def check(payload: Payload) -> bool:
+        resource = payload.get("resource")
+        return isinstance(resource, dict) and _is_named(resource, name)
+
+    return check
+
+
+def _is_named(entity: Payload, name: str) -> bool:
+    """Tell whether *name* is that of *entity*: `Client:ci`, or `client:ci` as the API has it."""
+    type_, separator, id_ = name.partition(":")
+    known = entity.get("type")
+    is_type = isinstance(known, str) and known.casefold() == type_.casefold()
+    return bool(separator) and is_type and entity.get("id") == id_
 
 
 def _of_tool(name: str) -> Check:

@@ -11,9 +11,9 @@ from pathlib import Path
 from proxy.cli.policy.inputs import InputError, placeless
 from proxy.datadir import DataDirectory
 from storage.journal import JournalDamagedError, JournalNewerError, Kind, Record, read
-from storage.journal.frame import VERSION
 from storage.journal.reading import Positions
 from storage.journal.segments import Segment, chains
+from storage.shipping.rows import document
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,21 +98,6 @@ def decision_of(record: Record) -> str:
     """Return the id of the decision that *record* is the outcome of; empty if it is of none."""
     decision = record.payload.get("decision") if record.kind is Kind.OUTCOME else None
     return decision if isinstance(decision, str) else ""
-
-
-def document(record: Record) -> dict[str, object]:
-    """Return *record* as its line has it, key by key."""
-    return {
-        "v": VERSION,
-        "kind": record.kind.value,
-        "id": record.id,
-        "time": record.time,
-        "node": record.chain.node,
-        "worker": record.chain.worker,
-        "seq": record.seq,
-        "prev": record.prev,
-        **record.payload,
-    }
 
 
 def file_of(record: Record) -> str:

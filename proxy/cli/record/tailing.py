@@ -5,11 +5,11 @@ from __future__ import annotations
 import json as json_format
 import sys
 import time
-from collections import deque
-from collections.abc import Callable
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from rich.text import Text
 
@@ -18,16 +18,19 @@ from proxy.cli.policy.console import visible
 from proxy.cli.policy.endings import Code
 from proxy.cli.record.asked import Asked
 from proxy.cli.record.filters import wanted
-from proxy.cli.record.reading import document, records
+from proxy.cli.record.reading import decision_of, records
 from proxy.cli.record.tables import verdict_of
 from proxy.cli.record.texts import as_text, local_second, outcome_text, short_name
 from storage.journal import Chain, Kind, Position, Record
+from storage.shipping.rows import document
 
 _SECONDS_BETWEEN_LOOKS: Final = 0.2
+_MOST_OPEN: Final = 20_000
 
 
 def run(data_dir: Path, asked: Asked, lines: int, *, follow: bool, json: bool) -> int:
-    tail = Tail(data_dir, wanted(asked, datetime.now(UTC)), print_json if json else print_line)
+    check = Following(wanted(asked, datetime.now(UTC)))
+    tail = Tail(data_dir, check, print_json if json else print_line)
     tail.show(lines)
     try:
         while follow:
@@ -36,6 +39,27 @@ def run(data_dir: Path, asked: Asked, lines: int, *, follow: bool, json: bool) -
     except KeyboardInterrupt:
         pass
     return Code.GOOD
+
+
+class Following:
+    """Tells whether a record is *wanted*, or is the outcome of a decision that was."""
+
+    def __init__(self, wanted: Callable[[Record], bool]) -> None:
+        self._wanted = wanted
+        self._open: OrderedDict[str, None] = OrderedDict()
+
+    def __call__(self, record: Record) -> bool:
+        decision = decision_of(record)
+        if decision in self._open:
+            del self._open[decision]
+            return True
+        if not self._wanted(record):
+            return False
+        if record.kind is Kind.DECISION:
+            self._open[record.id] = None
+            if len(self._open) > _MOST_OPEN:
+                self._open.popitem(last=False)
+        return True
 
 
 class Tail:
@@ -68,7 +92,7 @@ def print_json(record: Record) -> None:
 def print_line(record: Record) -> None:
     payload = record.payload
     if record.kind is Kind.OUTCOME:
-        about = [outcome_text(payload)]
+        about = [f"outcome of {as_text(payload.get('decision'))}", outcome_text(_rest(payload))]
     elif record.kind is Kind.CHECKPOINT:
         about = [record.chain.node, str(record.chain.worker), str(record.seq)]
     else:
@@ -83,3 +107,7 @@ def print_line(record: Record) -> None:
     for word in (payload.get("reason"), payload.get("why")):
         line.append(f"  {visible(as_text(word))}" if word else "")
     console.out().print(line.append("  ").append(record.id, "dim"))
+
+
+def _rest(outcome: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in outcome.items() if key != "decision"}

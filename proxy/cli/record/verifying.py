@@ -1,8 +1,7 @@
-"""`northgate record verify` and `northgate record anchor`."""
+"""`northgate record verify`."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -31,27 +30,12 @@ _WORDS: Final[Mapping[Fault, str]] = {
 
 def run(data_dir: Path, directory: Path | None, anchor: Path | None, *, json: bool) -> int:
     kept = None if anchor is None else _anchor(anchor)
-    found = _verified(_place(data_dir, directory, kept), kept)
+    found = verified(_place(data_dir, directory, kept), kept)
     if json:
         console.print_json(_document(found, anchored=kept is not None))
     else:
-        _tell(found, anchored=kept is not None)
+        tell(found, anchored=kept is not None)
     return Code.GOOD if found.is_whole else Code.NO
-
-
-def write_anchor(data_dir: Path) -> int:
-    found = _verified(journal_of(data_dir), None)
-    if not found.is_whole:
-        _tell(found, anchored=False)
-        console.err().print("No anchor is made of a broken record.")
-        return Code.NO
-    anchor = found.anchor()
-    if not anchor.checkpoints:
-        raise InputError.saying(
-            "no checkpoint is there yet: the gateway writes one a second after the first record."
-        )
-    sys.stdout.write(anchor.written())
-    return Code.GOOD
 
 
 def _anchor(path: Path) -> Anchor:
@@ -71,12 +55,12 @@ def _place(data_dir: Path, directory: Path | None, anchor: Anchor | None) -> Pat
     return directory
 
 
-def _verified(directory: Path, anchor: Anchor | None) -> Verification:
+def verified(directory: Path, anchor: Anchor | None) -> Verification:
     with told_plainly(directory), progress("Verifying", directory) as tick:
         return verify(directory, anchor, tick)
 
 
-def _tell(found: Verification, *, anchored: bool) -> None:
+def tell(found: Verification, *, anchored: bool) -> None:
     out = console.out()
     for report in found.chains:
         out.print(_line(report))

@@ -16,7 +16,6 @@ from proxy.cli.policy.console import visible
 from proxy.cli.policy.endings import Code
 from proxy.cli.policy.explain import failure_document, step_document
 from proxy.cli.policy.trees import miss_tree, proof_tree
-from proxy.cli.record.reading import document
 from proxy.cli.record.texts import fact_text, short_name
 from proxy.cli.replay.past import Past
 from proxy.cli.replay.place import located
@@ -24,6 +23,7 @@ from proxy.cli.why.deciding import Standing, Why, explained
 from proxy.cli.why.finding import bench_of, find, read_back
 from storage.history import Life
 from storage.journal import Record
+from storage.shipping.rows import document
 
 _DEPTH: Final = 12
 

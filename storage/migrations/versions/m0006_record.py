@@ -16,21 +16,7 @@ _WHEN = ("recorded_at", "id")
 
 
 def upgrade(op: Operations) -> None:
-    op.create_table(
-        "decisions",
-        *_place(),
-        *(sa.Column(name, sa.String(), nullable=False) for name in _TEXTS),
-        sa.Column("fact_version", sa.BigInteger()),
-        sa.Column("rules", sa.Text(), nullable=False),
-        sa.Column("body", sa.Text(), nullable=False),
-    )
-    for name, columns in (
-        ("decisions_newest", ()),
-        ("decisions_of_principal", ("principal_type", "principal_id")),
-        ("decisions_of_server", ("server",)),
-        ("decisions_on_resource", ("resource_type", "resource_id")),
-    ):
-        op.create_index(name, "decisions", [*columns, *_WHEN])
+    _decisions(op)
     op.create_table(
         "outcomes",
         sa.Column("decision", sa.String(), primary_key=True),
@@ -51,6 +37,13 @@ def upgrade(op: Operations) -> None:
     )
     op.create_index("changes_newest", "changes", [*_WHEN])
     op.create_table(
+        "checkpoints",
+        *_place(),
+        sa.Column("feed", sa.String(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+    )
+    op.create_index("checkpoints_newest", "checkpoints", ["feed", "seq"])
+    op.create_table(
         "cursors",
         sa.Column("id", sa.String(), primary_key=True),
         sa.Column("node", sa.String(), nullable=False),
@@ -60,6 +53,29 @@ def upgrade(op: Operations) -> None:
         sa.Column("digest", sa.String(), nullable=False),
         sa.Column("seq", sa.BigInteger(), nullable=False),
         sa.Column("moved_at", sa.Float(), nullable=False),
+    )
+
+
+def _decisions(op: Operations) -> None:
+    op.create_table(
+        "decisions",
+        *_place(),
+        *(sa.Column(name, sa.String(), nullable=False) for name in _TEXTS),
+        sa.Column("fact_version", sa.BigInteger()),
+        sa.Column("body", sa.Text(), nullable=False),
+    )
+    for name, columns in (
+        ("decisions_newest", ()),
+        ("decisions_of_principal", ("principal_type", "principal_id")),
+        ("decisions_of_server", ("server",)),
+        ("decisions_on_resource", ("resource_type", "resource_id")),
+    ):
+        op.create_index(name, "decisions", [*columns, *_WHEN])
+    op.create_table(
+        "decision_rules",
+        sa.Column("rule", sa.String(), primary_key=True),
+        sa.Column("recorded_at", sa.Float(), primary_key=True),
+        sa.Column("decision", sa.String(), primary_key=True),
     )
 
 

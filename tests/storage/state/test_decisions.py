@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from storage.engine import Database
 from storage.errors import DatabaseUnavailableError
 from storage.journal import Chain, Journal, Kind
 from storage.shipping.ledger import OtherSchemaError, ShippingLedger
-from storage.shipping.portions import Cursor, Portion, feed, fitting, portion
+from storage.shipping.portions import Cursor, Portion, feed, portion
+from storage.shipping.resuming import resumed
 from storage.shipping.rows import MOST_INDEXED, document, indexed
 from tests.storage.samples import SMALL, kept
 from tests.storage.state.places import FilePlace, Place, ServerPlace, opened, ticking
@@ -65,11 +67,17 @@ async def written(
 async def copied(database: Database, directory: Path, *, most: int = 7) -> int:
     """Copy all that is not copied yet, a few records at a time, and return how many they were."""
     ledger, own = ShippingLedger(database, ticking()), feed(directory, CHAIN)
-    cursor, count = fitting(directory, CHAIN, await ledger.cursor(own)), 0
+    cursor, count = await resumed(ledger, directory, own), 0
     while (found := portion(directory, CHAIN, cursor, most=most)) is not None:
         await ledger.take(own, found)
         cursor, count = found.cursor, count + found.count
     return count
+
+
+def in_last_segment(directory: Path) -> int:
+    segments = Counter(one.position.segment for one in kept(directory, None))
+    assert len(segments) > 2
+    return segments[max(segments)]
 
 
 def ids_in(place: Place, table: str = "decisions", name: str = "id") -> list[str]:
@@ -109,8 +117,8 @@ def test_r21_duplicates_and_older_copies_of_segments_add_nothing(
             shutil.copytree(journal, older)
             await written(journal, [decided()] * 20)
             await copied(database, journal)
-            # The older copy does not reach as far as the database, so it comes anew.
-            assert await copied(database, older) == len(kept(older, None))
+            # The older copy does not reach as far as the database: its last segment comes anew.
+            assert await copied(database, older) == in_last_segment(older)
             await written(older, [decided()])
             await copied(database, older)
 
@@ -119,6 +127,27 @@ def test_r21_duplicates_and_older_copies_of_segments_add_nothing(
     wanted = {one.id for one in (*kept(journal), *kept(older))}
     assert ids_in(place) == sorted(wanted)
     assert len(wanted) == 41
+
+
+def test_r21_where_a_cursor_is_lost_no_more_than_the_last_segment_is_read_again(
+    place: Place, tmp_path: Path
+) -> None:
+    journal = tmp_path / "journal"
+    asyncio.run(written(journal, [decided()] * 30))
+
+    async def run() -> tuple[int, int]:
+        async with opened(place) as database:
+            await copied(database, journal)
+            await asyncio.to_thread(place.ask, "DELETE FROM cursors")
+            again = await copied(database, journal)
+            for path in journal.glob("*.feed"):
+                path.unlink()
+            return again, await copied(database, journal)
+
+    again, anew = asyncio.run(run())
+
+    assert again == anew == in_last_segment(journal)
+    assert ids_in(place) == sorted(one.id for one in kept(journal))
 
 
 def test_r21_a_torn_tail_is_no_record_and_what_replaces_it_is_copied(
@@ -185,6 +214,19 @@ def test_a_portion_is_kept_with_its_cursor_or_not_at_all(place: Place, tmp_path:
 
     assert asyncio.run(run()) is None
     assert ids_in(place) == []
+
+
+def test_two_who_copy_one_chain_at_once_keep_each_record_once(place: Place, tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    asyncio.run(written(journal, [decided()] * 20))
+
+    async def run() -> list[int]:
+        async with opened(place) as one, opened(place) as other:
+            return list(await asyncio.gather(*(copied(each, journal) for each in (one, other))))
+
+    assert max(asyncio.run(run())) == len(kept(journal, None))
+    assert ids_in(place) == sorted(one.id for one in kept(journal))
+    assert len(ids_in(place, "cursors")) == 1
 
 
 @pytest.mark.parametrize("step", ["0001", "9999"])
@@ -399,7 +441,7 @@ MADE = """
 INSERT INTO decisions
 SELECT '0190' || i, 2.592 * i, 'n', 0, i, 'Client', 'c' || (i % 200), '', '', '', '',
     'github', 'tools/call', 'call', 'Tool', 'github__t' || (i % 300), 'allow', 'granted', 'p', 1,
-    '["tools.polar:3"]', '{"pad": "some text"}', true FROM n
+    '{"pad": "some text"}', true FROM n
 """
 
 
