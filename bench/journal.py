@@ -18,7 +18,7 @@ from typing import Any
 
 from bench.report import Aim, Report
 from bench.timing import GC_STATE, Series, once
-from storage.journal import Journal, Kind, Limits, read, verify
+from storage.journal import Journal, Kind, Limits, Signer, read, verify
 
 ALONE, MANY, CROWD = 1, 32, 128
 OURS, BARE = "northgate", "write and fdatasync"
@@ -60,7 +60,9 @@ async def _measured(directory: Path, rounds: int, each: int) -> Report:
     rates: dict[int, list[float]] = {callers: [] for callers in ours}
     line = b"x" * LINE_BYTES
     limits = Limits(total_bytes=2**34, deadline=30)
-    async with await Journal.open(own, "bench", 0, limits=limits) as journal:
+    # With a checkpoint every second, as in a gateway.
+    signer = Signer(os.urandom(32))
+    async with await Journal.open(own, "bench", 0, limits=limits, signer=signer) as journal:
         for _ in range(rounds):
             for name, data in ((BARE, line), (BATCHED, line * MANY)):
                 bare(directory / "bare", data, each, beside[name])
@@ -147,8 +149,8 @@ def _setting(rounds: int, rates: dict[int, list[float]]) -> dict[str, Any]:
 def _aims(report: Report, beside: dict[str, Series], ours: dict[int, Series]) -> list[Aim]:
     many = report.timing(acknowledge(MANY), 0, OURS)
     return [
-        Aim(f"{acknowledge(MANY)}, p50", many.p50_us / 1000, 1.5, "ms"),
-        Aim(f"{acknowledge(MANY)}, p99", many.p99_us / 1000, 5, "ms"),
+        Aim(f"{acknowledge(MANY)}, p50", many.p50_us / 1000, 1, "ms"),
+        Aim(f"{acknowledge(MANY)}, p99", many.p99_us / 1000, 1.5, "ms"),
         Aim(f"{acknowledge(ALONE)}, to {BARE}", within(ours[ALONE], beside[BARE]), 2.5, "times"),
         Aim(f"{acknowledge(MANY)}, to {BATCHED}", within(ours[MANY], beside[BATCHED]), 4, "times"),
         Aim(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +27,10 @@ class KeptPolicies:
     def keep(self, bundle: Bundle) -> None:
         """Keep the files of *bundle*, durably, unless they are. Raise `OSError`."""
         place = self._place(bundle.version)
-        if place is None or self.find(bundle.version) is not None:
+        if place is None:
+            return
+        if self.find(bundle.version) is not None:
+            self.used(bundle.version, time.time())
             return
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=self._directory))
@@ -49,6 +54,30 @@ class KeptPolicies:
         except BundleError:
             return None
         return sources if version_of(sources) == version else None
+
+    def used(self, version: str, now: float) -> None:
+        """Note that the policy *version* decides at *now*, seconds since the epoch."""
+        place = self._place(version)
+        with suppress(FileNotFoundError):
+            # A clock that went back does not make it older than what it decided.
+            if place is not None and place.stat().st_mtime < now:
+                os.utime(place, (now, now))
+
+    def unused_since(self, moment: float) -> list[str]:
+        """Return the versions that decided nothing after *moment*."""
+        if not self._directory.is_dir():
+            return []
+        return sorted(
+            f"{_PREFIX}{place.name}"
+            for place in self._directory.iterdir()
+            if place.name.isalnum() and place.stat().st_mtime < moment
+        )
+
+    def forget(self, version: str) -> None:
+        """Remove the policy *version*. Raise `OSError`, after which it may be tried again."""
+        place = self._place(version)
+        if place is not None and place.is_dir():
+            shutil.rmtree(place)
 
     def _place(self, version: str) -> Path | None:
         name = version.removeprefix(_PREFIX)

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from storage.errors import StateError
 from storage.journal import Chain, JournalError
+from storage.journal.segments import Segment
 from storage.shipping.ledger import ShippingLedger
 from storage.shipping.portions import Cursor, Feed, claimed, feed, left_behind, portion
 from storage.shipping.resuming import resumed
@@ -151,6 +152,24 @@ class Shipper:
         """The seconds since every record of this process was copied."""
         is_behind = self.behind > 0 or self._failing_since is not None
         return self._monotonic() - self._whole_at if is_behind else 0.0
+
+    def needs(self, chain: Chain) -> int | None:
+        """Return the number of the first segment of *chain* that is not copied to its end.
+
+        None if that is unknown. Of a chain that is left, the last segment may be copied to its end.
+        """
+        cursor = self._cursors.get(chain)
+        if cursor is None:
+            return None
+        position = cursor.position
+        if chain == self._source.own:
+            return position.segment
+        path = self._source.directory / Segment(chain, position.segment).file
+        try:
+            is_copied = path.stat().st_size == position.offset
+        except FileNotFoundError:
+            is_copied = True
+        return position.segment + is_copied
 
     async def follow(self) -> None:
         """Copy what becomes durable, until cancelled, whatever happens to the destination."""

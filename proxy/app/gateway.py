@@ -13,6 +13,7 @@ from typing import Final
 from policies.bundle import Bundle
 from proxy.admin.issuing import Issuing
 from proxy.app.data import data_plane
+from proxy.app.keeping import keep_record, kept_policies
 from proxy.app.oauth import authorization_server
 from proxy.app.parts import (
     CLOCKS,
@@ -26,26 +27,21 @@ from proxy.app.parts import (
     issuing_of,
     observed_among,
     open_state,
-    shipper_of,
     telling_of,
     token_planes,
 )
 from proxy.app.planes import control_plane, key_changes, listen, resources_of
 from proxy.app.registry import configured, registry_of
-from proxy.app.sinks import sinks_of
 from proxy.catalogues import Catalogues
 from proxy.config import Settings
 from proxy.following import Following, Revoked
 from proxy.identity.keyring import Keyring, Plane
 from proxy.identity.planes import TokenPlane
 from proxy.identity.sealing import DamagedError, MasterKeyError, Secret
-from proxy.keptpolicies import DIRECTORY, KeptPolicies
 from proxy.outlets import Outlets
 from proxy.policyfiles import Follower
 from proxy.registering import Registry
 from proxy.servers import Servers
-from proxy.shipping import shipping
-from proxy.sinks.sink import sending
 from proxy.standing import Standing
 from proxy.starting import NotStartableError, Ready, prepare
 from proxy.telemetry.events import Events
@@ -91,7 +87,7 @@ async def running(
     async with AsyncExitStack() as stack:
         try:
             state = await open_state(stack, settings, ready, worker.number)
-            await asyncio.to_thread(_kept(settings).keep, ready.bundle)
+            await asyncio.to_thread(kept_policies(settings).keep, ready.bundle)
             identity = await token_planes(settings, ready, state)
             secret = await first_start(settings, state)
         except (StateError, JournalError, MasterKeyError, DamagedError, OSError) as error:
@@ -99,10 +95,8 @@ async def running(
         servers = Servers(settings.limits.call_seconds)
         stack.callback(servers.close)
         telling = telling_of(stack, settings, state, servers, events)
-        await stack.enter_async_context(shipping(shipper_of(ready, state, telling, worker.number)))
-        sinks = sinks_of(settings, ready, state, telling, worker.number)
-        await stack.enter_async_context(sending(sinks))
         enforcing = enforcing_of(settings, ready, state, telling)
+        await keep_record(stack, settings, ready, state, telling, enforcing, worker.number)
         configured(servers, settings, ready)
         catalogues = catalogues_of(stack, settings, state, telling)
         registry = await registry_of(stack, settings, ready, state, telling, servers, catalogues)
@@ -218,7 +212,7 @@ def _follow_policy(
     async def adopt(bundle: Bundle) -> None:
         before = standing.grounds.bundle.version
         # Records will cite it, so it is there before the first does.
-        await asyncio.to_thread(_kept(settings).keep, bundle)
+        await asyncio.to_thread(kept_policies(settings).keep, bundle)
         await enforcing.audit.changed(_WATCHER, "policy", before=before, after=bundle.version)
         await standing.adopt(bundle)
         reporting.policy_in_force(bundle)
@@ -229,10 +223,6 @@ def _follow_policy(
     )
     task = asyncio.get_running_loop().create_task(follower.follow(settings.policy.path))
     stack.push_async_callback(partial(_ended, task))
-
-
-def _kept(settings: Settings) -> KeptPolicies:
-    return KeptPolicies(settings.data_dir / DIRECTORY)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Iterable, Mapping
@@ -35,9 +36,9 @@ from proxy.limits import Admissions
 from proxy.listener.refusals import Refusal
 from proxy.pipeline import Clocks
 from proxy.reporting import Reporting
+from proxy.retention import Room
 from proxy.servers import Servers
-from proxy.shipping import Backlog, Shipper, Source, ToDatabase
-from proxy.shipping import Reports as ShippingReports
+from proxy.shipping import Backlog
 from proxy.standing import Standing
 from proxy.starting import Ready, claim
 from proxy.telemetry.events import Events
@@ -54,16 +55,20 @@ from storage.engine import Database, open_database
 from storage.facts import Change, FactLedger
 from storage.history import FactHistory
 from storage.identities import IdentityLedger
-from storage.journal import Chain, Journal
+from storage.journal import Journal
 from storage.journal import Limits as JournalLimits
+from storage.journal.ages import DAY
+from storage.journal.removal import LeftChains
 from storage.opaque import OpaqueLedger
 from storage.secrets import SecretLedger
-from storage.shipping.ledger import ShippingLedger
 from storage.tasks import TaskLedger
 from storage.tokens import TokenLedger
 
 CATALOGUE_SECONDS: Final = 20.0
 """For one walk through all that an upstream offers."""
+
+SILENT_SECONDS: Final = 6 * 3600.0
+"""After which a record that is to be dated says that nothing happened."""
 
 CLOCKS: Final = Clocks(time.time, time.monotonic)
 _DEVELOPMENT: Final = Fact("has_role_matching", (Entity("Client", "development"), "caller", "**"))
@@ -86,6 +91,7 @@ class State:
     standing: Standing
     tasks: TaskLedger
     journal: Journal
+    left: LeftChains
     bootstrap: Bootstrap
 
 
@@ -101,6 +107,7 @@ class Telling:
     freshness: Freshness
     backlog: Backlog
     sinks: Mapping[str, Backlog]
+    room: Room
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +136,7 @@ async def open_state(stack: AsyncExitStack, settings: Settings, ready: Ready, wo
     stack.push_async_callback(database.close)
     secrets = SecretLedger(database, CLOCKS.now)
     await claim(secrets, settings.mode)
-    limits = JournalLimits(
-        total_bytes=settings.record.journal_bytes, deadline=settings.record.deadline_ms / 1000
-    )
+    limits = _journal_limits(settings)
     signer = await checkpoint_signer(secrets, ready.master)
     journal = await Journal.open(
         ready.place.journal, node_name(), worker, limits=limits, signer=signer
@@ -153,7 +158,20 @@ async def open_state(stack: AsyncExitStack, settings: Settings, ready: Ready, wo
         await Standing.opened(ready.bundle, facts, settings.pdp.deadline_ms / 1000),
         TaskLedger(database, CLOCKS.now),
         journal,
+        LeftChains(ready.place.journal, limits, time.time_ns, signer),
         Bootstrap(secrets, ready.master),
+    )
+
+
+def _journal_limits(settings: Settings) -> JournalLimits:
+    record = settings.record
+    # What is written cannot be removed, so it is to be a small part of the whole.
+    return JournalLimits(
+        total_bytes=record.journal_bytes,
+        segment_bytes=min(record.journal_bytes // 64, JournalLimits().segment_bytes),
+        segment_seconds=DAY if record.keep_days else math.inf,
+        silence=SILENT_SECONDS if record.keep_days else math.inf,
+        deadline=record.deadline_ms / 1000,
     )
 
 
@@ -228,6 +246,7 @@ def telling_of(
     stack.push_async_callback(asyncio.to_thread, traces.close)
     freshness, backlog = Freshness(settings.state.max_staleness_seconds), Backlog()
     sinks = {name: Backlog() for name in settings.record.sinks}
+    room = Room()
     sources = Sources(
         journal=lambda: state.journal.health,
         fact_version=lambda: state.standing.grounds.facts.version,
@@ -237,13 +256,16 @@ def telling_of(
         lag=lambda: backlog.seconds,
         observed=lambda: len(observed_among(servers, state.standing)),
         sinks=sinks,
+        size=lambda: room.size,
+        limit=lambda: settings.record.journal_bytes,
+        oldest=lambda: room.oldest,
     )
     metrics = Metrics(labels, sources, time.time_ns, version=ours, otlp_endpoint=endpoint)
     stack.push_async_callback(asyncio.to_thread, metrics.close)
     observer = Observing(metrics, events, CLOCKS.monotonic)
     reporting = Reporting(events, metrics, lambda: state.standing.grounds.bundle.version)
     reporting.policy_in_force(state.standing.grounds.bundle)
-    return Telling(events, metrics, traces, observer, reporting, freshness, backlog, sinks)
+    return Telling(events, metrics, traces, observer, reporting, freshness, backlog, sinks, room)
 
 
 def enforcing_of(settings: Settings, ready: Ready, state: State, telling: Telling) -> Enforcing:
@@ -260,28 +282,6 @@ def enforcing_of(settings: Settings, ready: Ready, state: State, telling: Tellin
             clock=CLOCKS.monotonic,
         ),
     )
-
-
-def source_of(ready: Ready, state: State, worker: int) -> Source:
-    chain = Chain(node_name(), worker)
-    return Source(ready.place.journal, chain, lambda: state.journal.link.seq)
-
-
-def shipper_of(ready: Ready, state: State, telling: Telling, worker: int) -> Shipper:
-    """Return what copies the record to the database."""
-    shipper = Shipper(
-        ToDatabase(ShippingLedger(state.database, CLOCKS.now), ready.place.journal),
-        source_of(ready, state, worker),
-        ShippingReports(
-            lambda code, detail: telling.events.shipping_failed(code=code, detail=detail),
-            lambda seconds: telling.events.shipping_recovered(seconds=seconds),
-            telling.reporting.fault("copying the record"),
-        ),
-        CLOCKS.monotonic,
-        CLOCKS.now,
-    )
-    telling.backlog.follow(shipper)
-    return shipper
 
 
 def catalogues_of(

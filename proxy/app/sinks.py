@@ -7,11 +7,11 @@ import sys
 from importlib.metadata import version
 from typing import Final
 
-from proxy.app.parts import CLOCKS, State, Telling, source_of
+from proxy.app.parts import CLOCKS, Telling
 from proxy.config import Settings
 from proxy.config.tree import Sink as SinkSettings
 from proxy.config.values import SyslogAddress
-from proxy.shipping import Reports, Shipper
+from proxy.shipping import Reports, Shipper, Source
 from proxy.sinks.otlp import OtlpLogs
 from proxy.sinks.posting import Poster
 from proxy.sinks.sink import Receiver, Share, Sink, Sinks
@@ -26,11 +26,9 @@ from storage.journal import Kind
 TURN: Final = "stdout.turn"
 
 
-def sinks_of(
-    settings: Settings, ready: Ready, state: State, telling: Telling, worker: int
-) -> Sinks:
-    """Return what sends the record to every sink that is set, from the running event loop."""
-    source, sinks = source_of(ready, state, worker), {}
+def sinks_of(settings: Settings, ready: Ready, source: Source, telling: Telling) -> Sinks:
+    """Return what sends *source* to every sink that is set, from the running event loop."""
+    sinks = {}
     for name, one in settings.record.sinks.items():
         share = Share(frozenset(map(Kind, one.kinds)), one.batch_records)
         sink = Sink(name, _receiver(one, settings, ready), source.directory, share)

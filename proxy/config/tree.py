@@ -197,7 +197,18 @@ class RecordSettings(Branch):
         "What must hold a decision before its call is forwarded.", "journal"
     )
     journal_bytes: int = setting(
-        "Bytes that the journal may take on disk.", GIB, least=64 * MIB, most=1024 * GIB
+        "Bytes that the journal of all workers may take on disk. When a tenth is left, the oldest "
+        "that is copied is removed.",
+        GIB,
+        least=64 * MIB,
+        most=1024 * GIB,
+    )
+    keep_days: int = setting(
+        "Days that records, their copies, and policies that they cite are kept; 0 for as long as "
+        "there is room.",
+        0,
+        least=0,
+        most=3660,
     )
     sinks: Annotated[Mapping[str, Sink], _FIXED, PlainSerializer(dict)] = {}
 

@@ -65,14 +65,6 @@ class Sink:
         await asyncio.to_thread(self._cursors.keep, chain, found.cursor)
         return found.cursor
 
-    def needs(self, chain: Chain) -> int | None:
-        """Return the number of the oldest segment of *chain* still needed; None if unknown."""
-        try:
-            known = self._cursors.read(chain)
-        except OSError:
-            return None
-        return known.position.segment if known else None
-
 
 @dataclass(frozen=True, slots=True)
 class Sinks:
@@ -84,11 +76,11 @@ class Sinks:
         """Return the number of the oldest segment of *chain* that any sink still needs.
 
         None if that is unknown, `NO_SEGMENT` where there is no sink. What a sink needs that is set
-        no more does not count. Reads small files.
+        no more does not count.
         """
         oldest = NO_SEGMENT
-        for sink, _ in self.sinks.values():
-            needed = sink.needs(chain)
+        for _, shipper in self.sinks.values():
+            needed = shipper.needs(chain)
             if needed is None:
                 return None
             oldest = min(oldest, needed)

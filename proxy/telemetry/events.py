@@ -110,6 +110,26 @@ class Event(Enum):
     )
     SINK_RECOVERED = Row("info", "sink seconds", "A sink has every record again.")
 
+    RECORD_RELEASED = Row(
+        "info",
+        "chain segments bytes why",
+        "Segments of the journal were removed, as the record itself says.",
+    )
+    RECORD_EXPIRED = Row(
+        "info",
+        "decisions outcomes changes checkpoints before",
+        "Copies in the database that are older than `record.keep_days` were removed.",
+    )
+    RETENTION_HELD = Row(
+        "warning",
+        "seconds",
+        "The clock is that far ahead of the record, as after a long pause or with a wrong clock. "
+        "Nothing is removed for its age until that has been so for a day.",
+    )
+    RETENTION_FAILED = Row(
+        "warning", "code detail", "What is too old, or in the way, could not be removed."
+    )
+
     TOKEN_ISSUED = Row(
         "info", "token_id subject audience by expires_at", "An access token was issued."
     )
@@ -279,6 +299,27 @@ class Events:
 
     def sink_recovered(self, *, sink: str, seconds: float) -> None:
         self._write(Event.SINK_RECOVERED, sink=sink, seconds=round(seconds, 3))
+
+    def record_released(self, *, chain: str, segments: int, size: int, why: str) -> None:
+        self._write(Event.RECORD_RELEASED, chain=chain, segments=segments, bytes=size, why=why)
+
+    def record_expired(
+        self, *, decisions: int, outcomes: int, changes: int, checkpoints: int, before: str
+    ) -> None:
+        self._write(
+            Event.RECORD_EXPIRED,
+            decisions=decisions,
+            outcomes=outcomes,
+            changes=changes,
+            checkpoints=checkpoints,
+            before=before,
+        )
+
+    def retention_held(self, *, seconds: float) -> None:
+        self._write(Event.RETENTION_HELD, seconds=round(seconds))
+
+    def retention_failed(self, *, code: str, detail: str) -> None:
+        self._write(Event.RETENTION_FAILED, code=code, detail=detail)
 
     def token_issued(
         self, *, token_id: str, subject: str, audience: str, by: str, expires_at: int

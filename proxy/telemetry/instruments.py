@@ -111,6 +111,15 @@ JOURNAL_AVAILABLE: Final = Instrument(
     (),
     "1 while decisions can be recorded; 0 while every call is refused.",
 )
+JOURNAL_BYTES: Final = Instrument(
+    "northgate.journal.size", Type.GAUGE, "By", (), "What the journal of all workers takes on disk."
+)
+JOURNAL_LIMIT: Final = Instrument(
+    "northgate.journal.limit", Type.GAUGE, "By", (), "What it may take: `record.journal_bytes`."
+)
+JOURNAL_OLDEST: Final = Instrument(
+    "northgate.journal.oldest", Type.GAUGE, "s", (), "Age of the oldest record in the journal."
+)
 SHIPPING_BEHIND: Final = Instrument(
     "northgate.shipping.behind",
     Type.GAUGE,
@@ -202,6 +211,9 @@ INSTRUMENTS: Final = (
     JOURNAL_LOST,
     JOURNAL_FAILURES,
     JOURNAL_AVAILABLE,
+    JOURNAL_BYTES,
+    JOURNAL_LIMIT,
+    JOURNAL_OLDEST,
     SHIPPING_BEHIND,
     SHIPPING_LAG,
     SINK_BEHIND,

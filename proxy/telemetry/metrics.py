@@ -48,6 +48,9 @@ class Sources:
     behind: Callable[[], int] = lambda: 0
     lag: Callable[[], float] = lambda: 0.0
     observed: Callable[[], int] = lambda: 0
+    size: Callable[[], int] = lambda: 0
+    limit: Callable[[], int] = lambda: 0
+    oldest: Callable[[], float] = lambda: 0.0
     sinks: Mapping[str, Backlog] = field(default_factory=dict)
 
 
@@ -178,6 +181,9 @@ class Metrics:
             (i.FACTS_VERSION, sources.fact_version),
             (i.STATE_STALENESS, sources.staleness),
             (i.SERVERS_OBSERVED, sources.observed),
+            (i.JOURNAL_BYTES, sources.size),
+            (i.JOURNAL_LIMIT, sources.limit),
+            (i.JOURNAL_OLDEST, sources.oldest),
             (i.SHIPPING_BEHIND, sources.behind),
             (i.SHIPPING_LAG, sources.lag),
             (i.STREAMS_OPEN, lambda: self._streams),

@@ -23,7 +23,7 @@ from storage.journal.frame import Chain, Kind, Link, Position, Record
 from storage.journal.journal import Health, Journal
 from storage.journal.limits import Limits
 from storage.journal.reading import read
-from storage.journal.verification import Break, ChainReport, Verification, verify
+from storage.journal.verification import Break, ChainReport, Removed, Verification, verify
 
 __all__ = [
     "Anchor",
@@ -50,6 +50,7 @@ __all__ = [
     "Position",
     "Record",
     "RecordRefusedError",
+    "Removed",
     "Signer",
     "Verification",
     "read",

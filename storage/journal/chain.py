@@ -5,16 +5,19 @@ Everything here blocks and belongs to one thread at a time; `Journal` is the fac
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
+from storage.journal.ages import began
 from storage.journal.checkpoints import Signer, newest_of
 from storage.journal.errors import JournalLockedError
-from storage.journal.files import Files, lock, make_directory, write_all
+from storage.journal.files import Files, lock, make_directory, size_of, write_all
 from storage.journal.frame import Chain, Draft, Kind, Link, Stamp, digest
 from storage.journal.limits import MOST_RECORD_BYTES, Limits
 from storage.journal.recovery import recover
@@ -30,6 +33,13 @@ from storage.journal.segments import (
 )
 
 _GENESIS_BYTES = 32
+_LOCK_SECONDS = 1.0
+"""For whoever holds the lock of a chain but for a moment, to remove what is old of it."""
+
+_MEASURE_SECONDS = 0.25
+"""For which what others write to the directory is not looked at."""
+
+_SECOND = 1_000_000_000  # in nanoseconds
 
 
 class ChainFile:
@@ -61,8 +71,11 @@ class ChainFile:
         self._files = files
         self._stamp = Stamp(chain, clock)
         self._signer = signer
+        self._clock = clock
         self._handle: int | None = None
         self._used = 0
+        self._measured_at = 0.0
+        self._begun: float | None = None  # when the segment was, once that was asked
         self._unsigned = 0
         self._newest: tuple[Segment, ...] = ()
         self._bare = False  # the segment holds its header alone
@@ -72,7 +85,7 @@ class ChainFile:
         self._size = 0
         make_directory(directory)
         try:
-            self._lock = lock(directory / lock_name(chain))
+            self._lock = lock(directory / lock_name(chain), _LOCK_SECONDS)
         except BlockingIOError:
             raise JournalLockedError(lock_name(chain)) from None
         try:
@@ -108,8 +121,8 @@ class ChainFile:
         """
         if self._handle is None:
             raise OSError("the segment is sealed")
-        if self._size >= self._limits.segment_bytes:
-            self._rotate()
+        if self._size >= self._limits.segment_bytes or self._is_old():
+            self.rotate()
         link, parts = self._link, []
         for draft in drafts:
             line = draft.line(link)
@@ -125,12 +138,15 @@ class ChainFile:
         self._unsigned = 0 if signed else self._unsigned + len(drafts)
 
     def room(self) -> int:
-        """Return how many bytes more the chain may hold; space that others freed is noticed."""
+        """Return how many bytes more the directory may hold.
+
+        What others write is noticed a moment later, and at once where there is little room.
+        """
         left = self._limits.total_bytes - self._used
-        if left <= self._limits.reserve + MOST_RECORD_BYTES:
-            self._used = self._measure()
-            left = self._limits.total_bytes - self._used
-        return left
+        is_close = left <= self._limits.reserve + MOST_RECORD_BYTES
+        if is_close or monotonic() >= self._measured_at + _MEASURE_SECONDS:
+            self._measure()
+        return self._limits.total_bytes - self._used
 
     def seal(self) -> None:
         """Give the segment up: what is in it stays as far as it is durable."""
@@ -152,7 +168,16 @@ class ChainFile:
             self._create(self._segment, *self._header)
         else:
             self._next(RECOVERED)
-        self._used = self._measure()
+        self._measure()
+
+    def rotate(self) -> None:
+        """End the segment, and begin the next. Raise `OSError` if the disk fails."""
+        self.seal()
+        self._next(ROTATED)
+
+    def own(self, payload: dict[str, Any]) -> Draft:
+        """Return a record of the journal itself."""
+        return self._stamp.draft(Kind.CHANGE, payload, MOST_RECORD_BYTES)
 
     def close(self) -> None:
         """Close the files and end the lock."""
@@ -172,12 +197,8 @@ class ChainFile:
             self._handle = self._files.open(self._directory / tail.segment.file)
             self._unsigned = 1  # whether the last record was signed is not looked into
             if tail.torn:
-                self.append([self._own(tail.repair())])
-        self._used = self._measure()
-
-    def _rotate(self) -> None:
-        self.seal()
-        self._next(ROTATED)
+                self.append([self.own(tail.repair())])
+        self._measure()
 
     def _next(self, why: str) -> None:
         self._create(self._segment.next, why, self._segment, self._size, self._link, "")
@@ -192,7 +213,7 @@ class ChainFile:
         genesis: str,
     ) -> None:
         """Make *segment* with its first line; it has its name only when that line is durable."""
-        line = self._own(header_payload(segment, why, before, size, genesis)).line(link)
+        line = self.own(header_payload(segment, why, before, size, genesis)).line(link)
         path = self._directory / segment.file
         draft = path.with_suffix(".new")
         handle = self._files.create(draft)
@@ -206,6 +227,7 @@ class ChainFile:
                 self._files.close(handle)
             raise
         self._handle, self._segment, self._size = handle, segment, len(line)
+        self._begun = None
         self._header = (why, before, size, link, genesis)
         self._link = Link(link.seq + 1, digest(line))
         self._bare = True
@@ -220,9 +242,6 @@ class ChainFile:
         payload = signer.payload(newest)
         draft = self._stamp.draft(Kind.CHECKPOINT, payload, MOST_RECORD_BYTES)
         return signer.signed(draft.line(link))
-
-    def _own(self, payload: dict[str, Any]) -> Draft:
-        return self._stamp.draft(Kind.CHANGE, payload, MOST_RECORD_BYTES)
 
     def _write(self, data: bytes) -> None:
         if self._handle is None:
@@ -246,9 +265,15 @@ class ChainFile:
             finally:
                 self._files.close(handle)
 
-    def _measure(self) -> int:
-        size = 0
-        for one in segments(self._directory, self._chain):
-            with suppress(FileNotFoundError):  # released meanwhile
-                size += (self._directory / one.file).stat().st_size
-        return size
+    def _is_old(self) -> bool:
+        # A clock that jumps, either way, ends the segment too: what was written by another clock
+        # is then told apart by where segments begin.
+        if self._limits.segment_seconds == math.inf:
+            return False
+        if self._begun is None:
+            self._begun = began(self._directory, self._segment)
+        return abs(self._clock() / _SECOND - self._begun) >= self._limits.segment_seconds
+
+    def _measure(self) -> None:
+        self._used = size_of(self._directory)
+        self._measured_at = monotonic()

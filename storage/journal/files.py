@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
+_LOCK_PAUSE = 0.01
 _FLAGS = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -84,19 +87,37 @@ def make_directory(path: Path) -> None:
     LocalFiles().sync_directory(path.parent)
 
 
-def lock(path: Path) -> int:
+def size_of(directory: Path) -> int:
+    """Return the bytes of all files in *directory*."""
+    size = 0
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            with suppress(FileNotFoundError):  # removed meanwhile
+                size += entry.stat(follow_symlinks=False).st_size
+    return size
+
+
+def lock(path: Path, seconds: float = 0.0) -> int:
     """Lock *path* for as long as the descriptor returned is open.
 
-    Raise `BlockingIOError` if another descriptor, here or in another process, has it. The lock
-    ends with the process, so a crash leaves none behind.
+    Raise `BlockingIOError` if another descriptor, here or in another process, has it and keeps it
+    for so many *seconds*. The lock ends with the process, so a crash leaves none behind.
     """
     handle = os.open(path, _FLAGS | os.O_CREAT, 0o600)
+    ends = time.monotonic() + seconds
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= ends:
+                    raise
+                time.sleep(_LOCK_PAUSE)
+            else:
+                return handle
     except BaseException:
         os.close(handle)
         raise
-    return handle
 
 
 def write_all(files: Files, handle: int, data: bytes, offset: int) -> None:

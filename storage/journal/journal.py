@@ -23,7 +23,8 @@ from storage.journal.errors import (
 from storage.journal.files import Files, LocalFiles
 from storage.journal.frame import Chain, Kind, Link, Stamp
 from storage.journal.limits import MIB, MOST_RECORD_BYTES, Limits
-from storage.journal.segments import RETENTION, WHO, Segment, segments
+from storage.journal.removal import remove, retention_payload
+from storage.journal.segments import Segment, segments
 from storage.journal.writer import Entry, Writer
 
 CLOSE_SECONDS = 10.0
@@ -138,26 +139,23 @@ class Journal:
             raise
         return entry.draft.id
 
-    async def release(self, before: int, *, why: str) -> None:
-        """Remove the segments numbered below *before*, once a record of it is durable.
+    async def release(self, before: int, *, why: str) -> list[Segment]:
+        """Remove the segments numbered below *before*, once a record of it is durable and signed.
 
-        The segment that is written stays. Raises as `append` does, and `OSError` if a file cannot
-        be removed: then it may be tried again.
+        Return them; the segment that is written stays. Raises as `append` does, and `OSError` if a
+        file cannot be removed: then it may be tried again.
         """
         found = await asyncio.to_thread(segments, self._place.directory, self._place.chain)
         kept = next(one for one in found if one.number >= min(before, found[-1].number))
         if kept == found[0]:
-            return
-        payload = {
-            "who": WHO,
-            "what": RETENTION,
-            "why": why,
-            "before": {"segment": found[0].file},
-            "after": {"segment": kept.file},
-        }
+            return []
         # A full journal still takes this record, as it makes room.
-        await self._acknowledged(self._entry(Kind.CHANGE, payload, -MIB))
-        await asyncio.to_thread(self._place.remove, [one for one in found if one < kept])
+        entry = self._entry(Kind.CHANGE, retention_payload(found[0], kept, why), -MIB)
+        entry.signed = True
+        await self._acknowledged(entry)
+        gone = [one for one in found if one < kept]
+        await asyncio.to_thread(remove, self._place.directory, gone, self._place.files)
+        return gone
 
     async def close(self, *, seconds: float = CLOSE_SECONDS) -> None:
         """Write what was taken so far and let go of the chain.
@@ -302,10 +300,3 @@ class Place:
     directory: Path
     chain: Chain
     files: Files
-
-    def remove(self, found: list[Segment]) -> None:
-        """Remove the files of *found*, and return once that survives a loss of power."""
-        for segment in found:
-            with suppress(FileNotFoundError):
-                self.files.remove(self.directory / segment.file)
-        self.files.sync_directory(self.directory)

@@ -38,6 +38,21 @@ class Proof:
         self._stretches: list[Stretch] = []
         self._last: Sighting | None = None
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether there is anything that a signature is held against."""
+        return self._keys is not None or self._last is not None
+
+    @property
+    def first(self) -> int:
+        """The number of the first record that was walked; 0 if none was."""
+        return self._stretches[0].first if self._stretches else 0
+
+    @property
+    def kept(self) -> int:
+        """The number of the record that the anchor knows; 0 if it knows none."""
+        return self._kept.seq if self._kept else 0
+
     def saw(self, segment: Segment, before: Link, walked: Walked) -> None:
         """Take note of what holds of *segment*, which follows *before*.
 

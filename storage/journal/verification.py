@@ -11,7 +11,7 @@ from pathlib import Path
 from storage.journal.anchor import Anchor
 from storage.journal.checkpoints import Checkpoint, read_checkpoint
 from storage.journal.errors import Fault, JournalDamagedError
-from storage.journal.frame import Chain, Link, Pattern, digest, parsed
+from storage.journal.frame import Chain, Link, Pattern, Record, digest, parsed
 from storage.journal.proofs import Proof
 from storage.journal.segments import (
     RECOVERED,
@@ -25,6 +25,7 @@ from storage.journal.segments import (
     named,
     read_header,
     refuse_newer,
+    segments,
 )
 from storage.journal.walk import Walked, is_torn, judge, walk
 
@@ -50,13 +51,27 @@ class Break:
 
 
 @dataclass(frozen=True, slots=True)
+class Removed:
+    """Records up to number `seq` were removed at `time`, and the chain says `why`.
+
+    `anchored` if a checkpoint that was kept elsewhere is among them: it proves whose word that is,
+    and can no longer prove the records.
+    """
+
+    seq: int
+    time: str
+    why: str
+    anchored: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ChainReport:
     """What `verify` found of one chain.
 
     `records` hold, up to `link`. `torn` bytes at the end are what a crash, or a write that is
     under way, leaves; `leftover` bytes follow the acknowledged part of segments that were given
     up. Neither was acknowledged. `proven` is the last checkpoint, and `unsigned` counts the
-    records after it.
+    records after it. `removed` tells of the records that the chain itself says were removed.
     """
 
     chain: Chain
@@ -68,6 +83,7 @@ class ChainReport:
     broken: Break | None
     proven: Checkpoint | None = None
     unsigned: int = 0
+    removed: Removed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +116,26 @@ def verify(
     version wrote, `OSError` if a file cannot be read.
     """
     found = chains(directory)
-    reports = [_Inspection(directory, own, anchor, walked).report() for own in found.values()]
+    reports = [_inspected(directory, own, anchor, walked) for own in found.values()]
     # Listed once more: what began while it was walked is there now.
     return Verification(tuple(_listed(reports, chains(directory), anchor)))
+
+
+def _inspected(
+    directory: Path,
+    own: Sequence[Segment],
+    anchor: Anchor | None,
+    walked: Callable[[int], None] | None,
+) -> ChainReport:
+    while True:
+        try:
+            return _Inspection(directory, own, anchor, walked).report()
+        except FileNotFoundError:
+            # What was removed meanwhile is told by what is there now.
+            there = segments(directory, own[0].chain)
+            if not there or there[0] == own[0]:
+                raise
+            own = there
 
 
 def _listed(
@@ -156,6 +189,7 @@ class _Inspection:
         self._walked = walked or (lambda _: None)
         self._link = Link(0, "")
         self._records = self._leftover = self._torn = 0
+        self._retention: Record | None = None
 
     def report(self) -> ChainReport:
         found = None
@@ -167,7 +201,7 @@ class _Inspection:
         forged = self._proof.forged()
         if forged and not (found and (found.file, found.line) == (forged.file, forged.line)):
             found = forged
-        found = found or self._proof.shortened(self._link)
+        found = found or self._proof.shortened(self._link) or self._unsigned_removal()
         proven = self._proof.proven
         return ChainReport(
             chain=self._own[0].chain,
@@ -179,6 +213,7 @@ class _Inspection:
             broken=self._break(found) if found else None,
             proven=proven,
             unsigned=min(self._records, self._link.seq - (proven.seq if proven else 0)),
+            removed=self._removed(),
         )
 
     def _break(self, error: JournalDamagedError) -> Break:
@@ -210,7 +245,8 @@ class _Inspection:
     def _begin(self, header: Header) -> None:
         self._link = Link(header.seq - 1, header.prev)
         if header.before:
-            if not self._is_retained(header.segment):
+            self._retention = self._retained(header.segment)
+            if self._retention is None:
                 raise JournalDamagedError(header.before.file, 1, Fault.MISSING)
         elif header.segment.number != 1 or header.prev != header.genesis:
             raise JournalDamagedError(header.segment.file, 1, Fault.EDITED)
@@ -282,8 +318,27 @@ class _Inspection:
             raise JournalDamagedError(segment.file, walked.count + 1, Fault.INSERTED)
         self._leftover += size - successor.size
 
-    def _is_retained(self, first: Segment) -> bool:
-        """Tell whether the chain itself says that what was before *first* was removed."""
+    def _unsigned_removal(self) -> JournalDamagedError | None:
+        """Return the break where a chain that is signed has no signature for a removal.
+
+        It is signed before anything is removed; whoever may only write files can add a word to
+        the end of the chain, and no signature.
+        """
+        said, proven = self._retention, self._proof.proven
+        if said is None or (said.seq <= proven.seq if proven else not self._proof.is_asked):
+            return None
+        file = Segment(self._own[0].chain, self._own[0].number - 1).file
+        return JournalDamagedError(file, 1, Fault.MISSING)
+
+    def _removed(self) -> Removed | None:
+        said, first = self._retention, self._proof.first
+        if said is None or not first:
+            return None
+        anchored = 0 < self._proof.kept < first
+        return Removed(first - 1, said.time, str(said.payload.get("why")), anchored)
+
+    def _retained(self, first: Segment) -> Record | None:
+        """Return where the chain itself says that what was before *first* was removed."""
         needle = f'"what":"{RETENTION}"'.encode()
         for segment in self._own:
             for offset, line in lines(self._directory / segment.file):
@@ -292,5 +347,5 @@ class _Inspection:
                     after = record.payload.get("after")
                     kept = named(after.get("segment")) if isinstance(after, dict) else None
                     if kept and kept >= first:
-                        return True
-        return False
+                        return record
+        return None

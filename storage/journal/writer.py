@@ -23,13 +23,15 @@ from storage.journal.limits import BATCH_BYTES, Limits
 class Entry:
     """A record on its way. It is written where at least `floor` bytes of room are left after it.
 
-    One without a `waiter` is kept and tried again when a commit fails.
+    One without a `waiter` is kept and tried again when a commit fails. One that is `signed` has a
+    checkpoint in the same commit.
     """
 
     draft: Draft
     floor: int
     waiter: Future[None] | None = None
     due: float = 0.0
+    signed: bool = False
 
 
 Settled = Callable[[list[Entry], JournalError | None], None]
@@ -56,6 +58,7 @@ class Writer:
         self._delay = limits.retry_first
         self._next_try = 0.0
         self._due = math.inf  # when a checkpoint is
+        self._silent_until = monotonic() + limits.silence
         # A daemon, so that a disk that never answers cannot keep the process from ending.
         self._thread = Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
@@ -86,7 +89,7 @@ class Writer:
         elif self._due == math.inf:
             self._due = monotonic() + self._limits.checkpoint
         if not self._backlog or self._is_stuck:
-            until = self._next_try if self._is_stuck else self._due
+            until = self._next_try if self._is_stuck else min(self._due, self._silent_until)
             wait = None if until == math.inf else max(0.0, until - monotonic())
             with suppress(Empty):
                 self._take(self._queue.get(timeout=wait))
@@ -100,7 +103,7 @@ class Writer:
 
     @property
     def _is_due(self) -> bool:
-        return monotonic() >= self._due
+        return monotonic() >= min(self._due, self._silent_until)
 
     def _take(self, entries: list[Entry] | None) -> None:
         if entries is None:
@@ -140,7 +143,7 @@ class Writer:
             return
         if refused:
             self._settled(refused, JournalFullError())
-        signed = self._is_due
+        signed = self._is_due or any(entry.signed for entry in batch)
         if not batch and not signed:
             return
         try:
@@ -150,6 +153,7 @@ class Writer:
             self._fail(error)
         else:
             self._delay = self._limits.retry_first
+            self._silent_until = monotonic() + self._limits.silence
             if batch:
                 self._settled(batch, None)
 

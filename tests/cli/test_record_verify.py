@@ -12,6 +12,7 @@ import pytest
 
 from storage.engine import open_database
 from storage.journal import Anchor, Chain, Journal, Kind, Limits, Signer
+from storage.journal.removal import LeftChains
 from storage.shipping.ledger import ShippingLedger
 from storage.shipping.portions import feed, portion
 from storage.shipping.resuming import resumed
@@ -231,3 +232,25 @@ def test_a_torn_end_is_counted_and_accuses_nobody(data: Path) -> None:
 
     assert ran.code == 0
     assert "10 bytes torn and never acknowledged" in ran.lines[0]
+
+
+def test_what_was_removed_is_told_and_what_an_anchor_no_longer_proves(data: Path) -> None:
+    anchor = anchored(data)
+    limits = Limits(checkpoint=60)
+    left = LeftChains(data / "journal", limits, time.time_ns, SIGNER, QuickFiles())
+    left.release(Chain("n", 0), lambda: 9, why="older than 30 days")
+
+    plain = run("verify", "--data-dir", data)
+    ran = run("verify", "--data-dir", data, "--anchor", anchor)
+    document = run("verify", "--data-dir", data, "--anchor", anchor, "--json").document
+
+    told = "  records up to 4 were removed (older than 30 days), as the chain itself said on "
+    assert (plain.code, ran.code) == (0, 0)
+    assert plain.lines[1].startswith(told)
+    assert "anchor" not in plain.lines[1]
+    assert ran.lines[1].startswith(told)
+    assert ran.lines[1].endswith("so it proves the key and no longer those.")
+    assert ran.lines[2] == "The record is whole."
+    [removed] = [one["removed"] for one in document["chains"]]
+    assert (removed["seq"], removed["why"]) == (4, "older than 30 days")
+    assert removed["anchored"] is True

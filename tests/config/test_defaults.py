@@ -46,6 +46,7 @@ DEFAULTS: dict[str, Any] = {
         "require": "journal",
         "journal_bytes": 1024**3,
         "sinks": {},
+        "keep_days": 0,
     },
     "tokens": {
         "gateway_wide": True,

@@ -6,6 +6,8 @@ import asyncio
 import errno
 import random
 import resource
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +39,8 @@ from tests.storage.disks import (
     ShortFiles,
 )
 from tests.storage.samples import SMALL, decision, files, ids, kept
+
+ROOT = Path(__file__).parents[2]
 
 PATIENCE = 20
 
@@ -274,6 +278,20 @@ def test_r05_a_real_limit_on_the_size_of_files_is_met_by_a_refusal(tmp_path: Pat
 
     assert promised == {record.id for record in kept(tmp_path)}
     assert verify(tmp_path).is_whole
+
+
+def test_r05_a_disk_of_16_mib_that_is_full_refuses_and_loses_nothing(tmp_path: Path) -> None:
+    run = 'mount -t tmpfs -o size=16m none "$1" && exec "$2" -m tests.storage.filler "$1"'
+    if subprocess.run(["unshare", "-rm", "true"], check=False, capture_output=True).returncode:  # noqa: S607
+        pytest.skip("no file system can be mounted here")
+    command = ["unshare", "-rm", "sh", "-c", run, "sh", str(tmp_path), sys.executable]
+
+    ran = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)  # noqa: S603
+
+    count, *rest = ran.stdout.split()
+    # About 160 of 100 kB.
+    assert int(count) > 120
+    assert rest == ["0", "True", "True"]
 
 
 def test_r05_t37_a_full_journal_refuses_and_goes_on_when_segments_are_released(

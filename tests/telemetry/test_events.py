@@ -113,6 +113,16 @@ SAMPLES: dict[Event, dict[str, Any]] = {
     Event.SHIPPING_RECOVERED: {"seconds": 12.5},
     Event.SINK_FAILED: {"sink": "siem", "code": "sink-late", "detail": "no answer in time"},
     Event.SINK_RECOVERED: {"sink": "siem", "seconds": 12.5},
+    Event.RECORD_RELEASED: {"chain": "n.0", "segments": 2, "size": 4096, "why": "room"},
+    Event.RECORD_EXPIRED: {
+        "decisions": 3,
+        "outcomes": 2,
+        "changes": 1,
+        "checkpoints": 4,
+        "before": "2026-01-01T00:00:00+00:00",
+    },
+    Event.RETENTION_HELD: {"seconds": 90_000.4},
+    Event.RETENTION_FAILED: {"code": "journal-damaged", "detail": "n.jsonl, line 1: edited"},
     Event.TOKEN_ISSUED: {
         "token_id": "0193",
         "subject": "client:ci",

@@ -263,7 +263,7 @@ def test_every_metric_of_the_list_is_exposed_and_no_other() -> None:
             for family in text_string_to_metric_families(metrics.exposition()[0].decode())
         }
 
-    units = {"s": "_seconds"}
+    units = {"s": "_seconds", "By": "_bytes"}
     assert families - {"target"} - {"target_info"} == {
         one.name.replace(".", "_") + units.get(one.unit, "") for one in INSTRUMENTS
     }

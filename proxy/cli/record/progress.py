@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +27,7 @@ def progress(what: str, directory: Path) -> Iterator[Callable[[int], None]]:
         console=err,
         transient=True,
     )
-    task = bar.add_task("", total=sum(one.stat().st_size for one in directory.glob("*.jsonl")))
+    task = bar.add_task("", total=_size(directory))
     began, running = time.monotonic(), False
 
     def tick(size: int) -> None:
@@ -43,3 +43,11 @@ def progress(what: str, directory: Path) -> Iterator[Callable[[int], None]]:
         # Stopped without having run, a bar writes an empty line.
         if running:
             bar.stop()
+
+
+def _size(directory: Path) -> int:
+    size = 0
+    for path in directory.glob("*.jsonl"):
+        with suppress(FileNotFoundError):  # removed meanwhile
+            size += path.stat().st_size
+    return size

@@ -16,7 +16,16 @@ from proxy.cli.record.progress import progress
 from proxy.cli.record.reading import journal_of, told_plainly
 from proxy.cli.record.texts import local_second
 from proxy.datadir import DataDirectory
-from storage.journal import Anchor, AnchorError, Break, ChainReport, Fault, Verification, verify
+from storage.journal import (
+    Anchor,
+    AnchorError,
+    Break,
+    ChainReport,
+    Fault,
+    Removed,
+    Verification,
+    verify,
+)
 
 _WORDS: Final[Mapping[Fault, str]] = {
     Fault.EDITED: "this record was altered",
@@ -64,6 +73,8 @@ def tell(found: Verification, *, anchored: bool) -> None:
     out = console.out()
     for report in found.chains:
         out.print(_line(report))
+        if report.removed is not None:
+            out.print(_removed_line(report.removed))
         if report.broken is not None:
             out.print(_break_line(report, report.broken))
     if found.is_whole:
@@ -88,6 +99,14 @@ def _line(report: ChainReport) -> Text:
     for size, what in ((report.torn, "torn"), (report.leftover, "given up")):
         if size:
             text += f", {counted(size, 'byte')} {what} and never acknowledged"
+    return Text(visible(text + "."))
+
+
+def _removed_line(removed: Removed) -> Text:
+    text = f"  records up to {removed.seq:,} were removed ({removed.why})"
+    text += f", as the chain itself said on {local_second(removed.time)}"
+    if removed.anchored:
+        text += "; what the anchor knows is among them, so it proves the key and no longer those"
     return Text(visible(text + "."))
 
 
@@ -116,13 +135,20 @@ def _document(found: Verification, *, anchored: bool) -> dict[str, object]:
 
 
 def _chain(report: ChainReport) -> dict[str, object]:
-    proven, broken = report.proven, report.broken
+    proven, broken, removed = report.proven, report.broken, report.removed
     return {
         "node": report.chain.node,
         "worker": report.chain.worker,
         "segments": report.segments,
         "records": report.records,
         "proven": proven and {"seq": proven.seq, "time": proven.time, "key": proven.key},
+        "removed": removed
+        and {
+            "seq": removed.seq,
+            "time": removed.time,
+            "why": removed.why,
+            "anchored": removed.anchored,
+        },
         "unsigned": report.unsigned,
         "leftover": report.leftover,
         "torn": report.torn,
