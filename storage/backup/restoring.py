@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import BinaryIO, Final
 
-from sqlalchemy import Table, delete, exists, func, insert, select, update
+from sqlalchemy import Table, cast, delete, exists, func, insert, select, update
+from sqlalchemy.dialects.postgresql import REGCLASS
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -142,6 +143,7 @@ async def _number_on(connection: AsyncConnection) -> None:
         if column is not None:
             sequence = func.pg_get_serial_sequence(name, column.name)
             # Never lower: this is not undone if the rest is.
-            last = func.greatest(func.nextval(sequence), func.max(column))
+            given = func.pg_sequence_last_value(cast(sequence, REGCLASS))
+            last = func.greatest(1, given, func.max(column))
             await connection.execute(select(func.setval(sequence, last)))
     await connection.execute(select(func.pg_notify(CHANNEL, RESTORES)))
