@@ -195,8 +195,8 @@ class Compared:
     lacking: str = ""
 
 
-_UNCHANGED: Final = Compared(Difference.UNCHANGED)
-_NOT_JUDGED: Final = Compared(Difference.NOT_JUDGED)
+UNCHANGED: Final = Compared(Difference.UNCHANGED)
+NOT_JUDGED: Final = Compared(Difference.NOT_JUDGED)
 
 
 class Replay:
@@ -237,27 +237,39 @@ class Replay:
     def _compared(self, payload: Mapping[str, Any], bench: Bench) -> Compared:
         of = recorded(payload, self._revealed)
         if not of.is_judged:
-            return _NOT_JUDGED
-        again = bench.decide(of)
-        if again.verdict is of.verdict:
-            return _UNCHANGED
-        if again.verdict is Verdict.UNDECIDED:
-            return _told(of, Difference.CANNOT_TELL, lacking=again.lacking)
-        original = self._original and self._original(of.policy, of.fact_version)
-        if original is not None:
-            then = original.decide(of)
-            if then.verdict is again.verdict and of.reason is not Reason.NOT_VISIBLE:
-                lacking = "why the policy of that moment does not give the recorded verdict"
-                return _told(of, Difference.CANNOT_TELL, lacking=lacking)
-        if again.verdict is Verdict.DENY:
-            return _told(of, Difference.NEWLY_DENIED, of.rules)
-        if of.reason is Reason.NOT_VISIBLE:
-            is_there = bench.is_there(of)
-            if is_there is None:
-                return _told(of, Difference.CANNOT_TELL, lacking="whether the server was there")
-            if not is_there:
-                return _UNCHANGED
-        return _told(of, Difference.NEWLY_ALLOWED, again.rules)
+            return NOT_JUDGED
+        return compared(of, bench, bench.decide(of), self._original)
+
+
+def compared(
+    of: Recorded,
+    bench: Bench,
+    again: Again,
+    original: Callable[[str, int], Bench | None] | None = None,
+) -> Compared:
+    """Return how *again*, the answer on *bench*, differs from that of *of*, which was judged.
+
+    *original* is as `Replay` takes it.
+    """
+    if again.verdict is of.verdict:
+        return UNCHANGED
+    if again.verdict is Verdict.UNDECIDED:
+        return _told(of, Difference.CANNOT_TELL, lacking=again.lacking)
+    known = original and original(of.policy, of.fact_version)
+    if known is not None:
+        then = known.decide(of)
+        if then.verdict is again.verdict and of.reason is not Reason.NOT_VISIBLE:
+            lacking = "why the policy of that moment does not give the recorded verdict"
+            return _told(of, Difference.CANNOT_TELL, lacking=lacking)
+    if again.verdict is Verdict.DENY:
+        return _told(of, Difference.NEWLY_DENIED, of.rules)
+    if of.reason is Reason.NOT_VISIBLE:
+        is_there = bench.is_there(of)
+        if is_there is None:
+            return _told(of, Difference.CANNOT_TELL, lacking="whether the server was there")
+        if not is_there:
+            return UNCHANGED
+    return _told(of, Difference.NEWLY_ALLOWED, again.rules)
 
 
 def question_key(

@@ -70,6 +70,7 @@ ACTIONS: dict[str, tuple[str, ...]] = {
         "manage_keys",
         "read_policy",
         "change_policy",
+        "shadow_policy",
         "read_decisions",
         "read_arguments",
         "approve",

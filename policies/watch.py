@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from pathlib import Path
+from typing import Final
 
 from watchfiles import awatch
 
@@ -16,6 +17,10 @@ QUIET_SECONDS = 0.2
 
 _LOOK_MILLISECONDS = 300
 _GATHER_MILLISECONDS = 50
+
+REPLACING: Final = ".replacing"
+"""The file that is in a directory while its policy is being replaced: what else is there counts for
+nothing until it is gone."""
 
 Found = dict[str, bytes] | BundleError
 """What a directory holds, or why that is no policy."""
@@ -55,7 +60,7 @@ async def settled(
     while True:
         await pause(QUIET_SECONDS)
         after = await asyncio.to_thread(_look, directory)
-        if _same(before, after):
+        if before is not None and after is not None and _same(before, after):
             return after
         before = after
 
@@ -92,12 +97,16 @@ def _changes(directory: Path) -> AsyncGenerator[object, None]:
     )
 
 
-def _look(directory: Path) -> tuple[Found, Signature]:
+def _look(directory: Path) -> tuple[Found, Signature] | None:
+    """Return what *directory* holds; None while that is being replaced."""
     signature = _signature(directory)
+    found: Found
     try:
-        return read_sources([directory]), signature
+        found = read_sources([directory])
     except BundleError as error:
-        return error, signature
+        found = error
+    # Asked last: whoever replaces a policy takes the file away when all else is done.
+    return None if (directory / REPLACING).exists() else (found, signature)
 
 
 def _signature(directory: Path) -> Signature:

@@ -134,7 +134,9 @@ class _Talk:
 
     def __init__(self, pipeline: Pipeline, principal: Principal, address: str, name: str) -> None:
         recording = pipeline.recording
-        self._noting = Noting(recording.audit, recording.observer, recording.monotonic)
+        self._noting = Noting(
+            recording.audit, recording.observer, recording.monotonic, recording.beside
+        )
         self._pipeline = replace(pipeline, recording=self._noting)
         self._principal = principal
         self._address = address

@@ -15,11 +15,15 @@ from proxy.question import CONNECT, Question
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """Writes decisions and outcomes of calls. *monotonic* tells seconds."""
+    """Writes decisions and outcomes of calls. *monotonic* tells seconds.
+
+    `beside` is shown what was decided, once that is recorded; it must neither fail nor take long.
+    """
 
     audit: Audit
     observer: Observer
     monotonic: Callable[[], float]
+    beside: Callable[[str, Call, Judgement], None] = lambda *_: None
 
     async def decided(self, call: Call, judgement: Judgement, method: str | None = None) -> str:
         """Return the id of the record of *judgement* once it is durable.
@@ -54,6 +58,7 @@ class Recording:
         )
         if not judgement.enforced:
             self.observer.observed(call.server_name, decision.reason, question.action)
+        self.beside(decision_id, call, judgement)
         return decision_id
 
     def ended(

@@ -7,6 +7,7 @@ from typing import Final
 
 from policies.bundle import Bundle, BundleError, FailedTestsError
 from policies.polar.source import PolicyError
+from policies.replay import Compared, Difference
 from proxy.telemetry.events import Events
 from proxy.telemetry.metrics import Metrics
 from proxy.upstream.conversation import RefusedRequestError
@@ -14,6 +15,7 @@ from proxy.upstream.failures import UpstreamError
 from proxy.upstream.offers import Offers, OffersError
 
 _MOST_NAMED: Final = 20
+_ALIKE: Final = frozenset({Difference.UNCHANGED, Difference.NOT_JUDGED})
 
 
 class Reporting:
@@ -45,12 +47,29 @@ class Reporting:
         self._events.catalogue_failed(server=server, code=code, detail=detail)
 
     def policy_in_force(self, bundle: Bundle) -> None:
-        rules = {str(rule.span) for rule in bundle.program.rules}
-        self._metrics.policy_in_force(bundle.version, rules)
+        self._metrics.policy_in_force(bundle.version, _rules(bundle))
 
     def policy_refused(self, error: Exception) -> None:
         self._metrics.policy_not_taken()
         self._events.policy_refused(in_force=self._policy(), problems=problems_of(error))
+
+    def shadow_begun(self, candidate: Bundle, in_force: Bundle, by: str) -> None:
+        self._metrics.shadow_begun(_rules(candidate), _rules(in_force))
+        self._events.shadow_started(candidate=candidate.version, in_force=in_force.version, by=by)
+
+    def shadow_compared(self, compared: Compared) -> None:
+        self._metrics.shadow_compared()
+        if compared.difference not in _ALIKE:
+            self._metrics.shadow_diverged(compared.difference, compared.rules)
+
+    def shadow_skipped(self) -> None:
+        self._metrics.shadow_skipped()
+
+    def shadow_ended(self, candidate: str) -> None:
+        self._events.shadow_stopped(candidate=candidate)
+
+    def shadow_refused(self, candidate: str, error: Exception) -> None:
+        self._events.shadow_refused(candidate=candidate, problems=problems_of(error))
 
     def fault(self, where: str) -> Callable[[BaseException], None]:
         """Return what tells of a fault of ours in *where*."""
@@ -59,6 +78,10 @@ class Reporting:
             self._events.internal_error(where=where, error=error)
 
         return tell
+
+
+def _rules(bundle: Bundle) -> set[str]:
+    return {str(rule.span) for rule in bundle.program.rules}
 
 
 def problems_of(error: Exception) -> list[str]:

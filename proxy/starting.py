@@ -11,7 +11,7 @@ from typing import Final
 
 from policies.bundle import Bundle, BundleError, FailedTestsError
 from policies.polar.source import PolicyError, Severity
-from proxy import policyfiles
+from proxy import policyfiles, replacing
 from proxy.config import Settings
 from proxy.config.shape import leaves
 from proxy.config.tree import Upstream as UpstreamSettings
@@ -118,6 +118,7 @@ def _policy(settings: Settings, problems: list[str]) -> Bundle | None:
     try:
         if path == settings.data_dir / "policies":
             policyfiles.seed(path)
+        replacing.finish(path)
         return policyfiles.load(path, portable=settings.policy.portable)
     except PolicyError as error:
         wrong = [one for one in error.problems if one.severity is Severity.ERROR]

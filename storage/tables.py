@@ -284,3 +284,26 @@ class TaskRow(State, table=True):
     owner: str
     origin: str = Field(sa_type=Text)
     expires_at: float
+
+
+class ShadowRow(State, table=True):
+    """The policy that is tried beside the one in force: one row, or none."""
+
+    __tablename__ = "shadows"
+
+    run: str = Field(primary_key=True)
+    version: str
+    sources: str = Field(sa_type=Text)
+    begun_at: float
+    begun_by: str
+
+
+class ShadowCountRow(State, table=True):
+    """What one process found while a policy was tried."""
+
+    __tablename__ = "shadow_counts"
+
+    run: str = Field(primary_key=True, foreign_key="shadows.run")
+    process: str = Field(primary_key=True)
+    counted_at: float
+    counts: str = Field(sa_type=Text)

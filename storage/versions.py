@@ -11,9 +11,10 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from storage.tables import CounterRow
 
-What = Literal["secrets", "servers", "facts", "tokens", "credentials", "definitions"]
+What = Literal["secrets", "servers", "facts", "tokens", "credentials", "definitions", "shadow"]
 """What has a version: secrets, which servers there are, the facts, which tokens are revoked, by
-what clients are known, and what servers offer. Who reads several reads them in this order."""
+what clients are known, what servers offer, and which policy is tried. Who reads several reads them
+in this order."""
 
 WHATS: Final[Sequence[What]] = get_args(What)
 CHANNEL: Final = "northgate"

@@ -11,6 +11,7 @@ resource Gateway {
     "manage_keys",
     "read_policy",
     "change_policy",
+    "shadow_policy",
     "read_decisions",
     "read_arguments",
     "approve",
@@ -24,6 +25,7 @@ resource Gateway {
   "manage_grants" if global "admin";
   "manage_keys" if global "admin";
   "change_policy" if global "admin";
+  "shadow_policy" if global "admin";
   "approve" if global "admin";
   "read_arguments" if global "admin";
   "read_policy" if global "admin" or global "auditor";
@@ -45,6 +47,7 @@ test "an admin may do everything on the control plane" {
       "manage_keys",
       "read_policy",
       "change_policy",
+      "shadow_policy",
       "read_decisions",
       "read_arguments",
       "approve"
@@ -72,6 +75,7 @@ test "a user has no part in the control plane" {
   assert_not allow(User{"ann.example"}, "manage_keys", Gateway{"northgate"});
   assert_not allow(User{"ann.example"}, "read_policy", Gateway{"northgate"});
   assert_not allow(User{"ann.example"}, "change_policy", Gateway{"northgate"});
+  assert_not allow(User{"ann.example"}, "shadow_policy", Gateway{"northgate"});
   assert_not allow(User{"ann.example"}, "read_decisions", Gateway{"northgate"});
   assert_not allow(User{"ann.example"}, "read_arguments", Gateway{"northgate"});
   assert_not allow(User{"ann.example"}, "approve", Gateway{"northgate"});

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from policies.facts import FactSet
 from policies.grounds import Grounds
 from policies.model import AccessRequest, Decision, Entity, Fact, Reason, Verdict
 from policies.pdp import DecisionPoint
@@ -26,6 +28,10 @@ from proxy.standing import Standing
 
 GATEWAY: Final = Entity("Gateway", "northgate")
 
+Beside = Callable[[str, Principal, str, AccessRequest, Decision, FactSet], None]
+"""What is shown each decision, once that is recorded: its id, who asks from where, what, and over
+which facts."""
+
 
 @dataclass(frozen=True, slots=True)
 class Authority:
@@ -40,6 +46,7 @@ class Authority:
     clocks: Clocks
     audience: str
     opaque: OpaqueTokens
+    beside: Beside = lambda *_: None
 
     async def identify(self, incoming: Incoming) -> Principal:
         """Return who sent *incoming*. Raises `RefusedError`, which is counted."""
@@ -109,6 +116,8 @@ class Authority:
             facts=question.facts,
         )
         decision_id = await self.audit.decided(subject, decision, grounds.bundle.program.words)
+        about = (visit.principal, visit.address, question, decision, grounds.facts)
+        self.beside(decision_id, *about)
         seconds = self.clocks.monotonic() - visit.started
         self.observer.decided(
             decision_id, question.actor, question.action, question.resource, decision, seconds

@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 from policies.pdp import DecisionPoint
 from proxy.admin import errors
 from proxy.admin.amending import Amendments
-from proxy.admin.authority import Authority
+from proxy.admin.authority import Authority, Beside
 from proxy.admin.clients import Clients
 from proxy.admin.definitions import Definitions
 from proxy.admin.errors import ApiError, NotRecordedError
@@ -100,6 +100,7 @@ class ControlPlane:
     access: AccessTokens
     gateway_wide: bool = True
     resources: tuple[Resource, ...] = ()
+    beside: Beside = lambda *_: None
 
     async def serve(self, incoming: Incoming) -> Answer:
         """Answer one request."""
@@ -164,6 +165,7 @@ class ControlPlane:
             self.clocks,
             self.admin_url,
             self.access.known,
+            self.beside,
         )
 
     async def _serve(self, incoming: Incoming) -> Answer:

@@ -58,7 +58,9 @@ def data_plane(
     """
     settings, state, enforcing = parts.settings, parts.state, parts.enforcing
     judge = Judge(enforcing.point, parts.catalogues.refresh_soon)
-    recording = Recording(enforcing.audit, parts.telling.observer, CLOCKS.monotonic)
+    recording = Recording(
+        enforcing.audit, parts.telling.observer, CLOCKS.monotonic, parts.shadows.decided
+    )
     asking, handles, outlets = Asking(judge, recording), Handles(key), Outlets(CLOCKS.now)
     opening = Opening(handles)
     verbatim = frozenset(settings.catalogue.verbatim_names)

@@ -32,6 +32,7 @@ from proxy.app.parts import (
 )
 from proxy.app.planes import control_plane, key_changes, listen, resources_of
 from proxy.app.registry import configured, registry_of
+from proxy.app.shadow import shadows_of
 from proxy.catalogues import Catalogues
 from proxy.config import Settings
 from proxy.following import Following, Revoked
@@ -101,7 +102,8 @@ async def running(
         catalogues = catalogues_of(stack, settings, state, telling)
         registry = await registry_of(stack, settings, ready, state, telling, servers, catalogues)
         await _refreshed(catalogues, servers)
-        parts = Parts(settings, state, telling, enforcing, servers, catalogues)
+        built = (settings, state, telling, enforcing, servers, catalogues)
+        parts = Parts(*built, shadows_of(stack, settings, state, telling))
         issuing = issuing_of(state, telling, enforcing, identity)
         oauth, handles = authorization_server(parts, issuing), ready.master.key_for("handles")
         plane, pipeline, outlets = data_plane(stack, parts, identity[0], oauth, handles)
@@ -151,6 +153,7 @@ async def _follow_others(
             "tokens": revoked.catch_up,
             "credentials": state.access.known.catch_up,
             "definitions": parts.catalogues.catch_up,
+            "shadow": parts.shadows.catch_up,
         },
         CLOCKS.monotonic,
         parts.telling.reporting.fault("following other processes"),

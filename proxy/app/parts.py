@@ -38,6 +38,7 @@ from proxy.pipeline import Clocks
 from proxy.reporting import Reporting
 from proxy.retention import Room
 from proxy.servers import Servers
+from proxy.shadow import Shadows
 from proxy.shipping import Backlog
 from proxy.standing import Standing
 from proxy.starting import Ready, claim
@@ -129,6 +130,7 @@ class Parts:
     enforcing: Enforcing
     servers: Servers
     catalogues: Catalogues
+    shadows: Shadows
 
 
 async def open_state(stack: AsyncExitStack, settings: Settings, ready: Ready, worker: int) -> State:

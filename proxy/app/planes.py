@@ -18,6 +18,7 @@ from proxy.admin.secrets import Secrets
 from proxy.app.data import keep_up
 from proxy.app.parts import CLOCKS, Parts, Telling
 from proxy.app.registry import server_resources
+from proxy.app.shadow import shadow_admin
 from proxy.calling import Calling
 from proxy.config import Settings
 from proxy.config.tree import AdminListener, DataListener
@@ -88,6 +89,7 @@ def control_plane(
         state.access,
         settings.tokens.gateway_wide,
         resources,
+        parts.shadows.administered,
     )
 
 
@@ -100,6 +102,7 @@ def resources_of(
         Keys(changes),
         Decisions(DecisionQueries(state.database)),
         Secrets(state.credentials, state.marks, parts.enforcing.audit, CLOCKS.now),
+        shadow_admin(parts),
         Invoking(Calling(pipeline, parts.settings.limits.call_seconds)),
         *server_resources(parts, registry),
     )

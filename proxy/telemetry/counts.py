@@ -7,7 +7,7 @@ read. Readers work on copies, which are taken in one step.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from opentelemetry.metrics import Observation
 from opentelemetry.sdk.metrics.export import (
@@ -27,6 +27,7 @@ from proxy.telemetry.instruments import (
     DECISIONS_BY_RULE,
     OPERATIONS,
     POLICY_INFO,
+    SHADOW_DIVERGENCES,
     Instrument,
 )
 from proxy.telemetry.labels import OTHER, Labels
@@ -147,6 +148,30 @@ class PolicyUse:
             _metric(DECISIONS_BY_RULE, Sum(used, _CUMULATIVE, is_monotonic=True)),
             _metric(POLICY_INFO, Gauge([version])),
         ]
+
+
+class ShadowUse:
+    """How often a candidate decides otherwise, by its rules and by those of the policy in force."""
+
+    def __init__(
+        self, newly_allowed: Collection[str], newly_denied: Collection[str], since: int
+    ) -> None:
+        self._rules = {"newly-allowed": newly_allowed, "newly-denied": newly_denied}
+        self._since = since
+        self._counts: dict[tuple[str, str], int] = {}
+
+    def add(self, difference: str, rules: Sequence[str]) -> None:
+        """Count under each of *rules*, and as other where it rests on none."""
+        known = self._rules.get(difference, ())
+        for rule in {one if one in known else OTHER for one in rules} or {OTHER}:
+            self._counts[difference, rule] = self._counts.get((difference, rule), 0) + 1
+
+    def metrics(self, now: int) -> list[Metric]:
+        points = [
+            NumberDataPoint({"difference": difference, "rule": rule}, self._since, now, count)
+            for (difference, rule), count in self._counts.copy().items()
+        ]
+        return [_metric(SHADOW_DIVERGENCES, Sum(points, _CUMULATIVE, is_monotonic=True))]
 
 
 def _metric(instrument: Instrument, data: Histogram | Sum | Gauge) -> Metric:

@@ -66,6 +66,15 @@ class Event(Enum):
         "servers",
         "The gateway started with servers on which the policy is observed and not enforced.",
     )
+    SHADOW_STARTED = Row(
+        "info", "candidate in_force by", "A candidate is asked beside the policy in force."
+    )
+    SHADOW_STOPPED = Row("info", "candidate", "The candidate is not asked any more.")
+    SHADOW_REFUSED = Row(
+        "error",
+        "candidate problems",
+        "A candidate cannot be used by this release, and is not asked any more.",
+    )
 
     CATALOGUE_REFRESHED = Row(
         "info", "server items changed dropped seconds", "An upstream told what it offers."
@@ -226,6 +235,15 @@ class Events:
 
     def servers_observed(self, *, servers: Sequence[str]) -> None:
         self._write(Event.SERVERS_OBSERVED, servers=list(servers))
+
+    def shadow_started(self, *, candidate: str, in_force: str, by: str) -> None:
+        self._write(Event.SHADOW_STARTED, candidate=candidate, in_force=in_force, by=by)
+
+    def shadow_stopped(self, *, candidate: str) -> None:
+        self._write(Event.SHADOW_STOPPED, candidate=candidate)
+
+    def shadow_refused(self, *, candidate: str, problems: Sequence[str]) -> None:
+        self._write(Event.SHADOW_REFUSED, candidate=candidate, problems=list(problems))
 
     def catalogue_refreshed(
         self, *, server: str, items: int, changed: int, dropped: Sequence[str], seconds: float

@@ -158,6 +158,28 @@ POLICY_RELOAD_FAILURES: Final = Instrument(
     (),
     "Policies that were not taken; the one before stayed in force.",
 )
+SHADOW_COMPARED: Final = Instrument(
+    "northgate.shadow.compared",
+    Type.COUNTER,
+    "{decision}",
+    (),
+    "Decisions that the candidate was asked about as well.",
+)
+SHADOW_DIVERGENCES: Final = Instrument(
+    "northgate.shadow.divergences",
+    Type.COUNTER,
+    "{decision}",
+    ("difference", "rule"),
+    "Decisions that the candidate makes otherwise, since it is tried: newly allowed by rules of "
+    "its own, newly denied by those of the policy in force.",
+)
+SHADOW_SKIPPED: Final = Instrument(
+    "northgate.shadow.skipped",
+    Type.COUNTER,
+    "{decision}",
+    (),
+    "Decisions that the candidate was not asked about, since too many waited.",
+)
 FACTS_VERSION: Final = Instrument(
     "northgate.facts.version", Type.GAUGE, "", (), "The version of the facts in force."
 )
@@ -220,6 +242,9 @@ INSTRUMENTS: Final = (
     SINK_LAG,
     POLICY_INFO,
     POLICY_RELOAD_FAILURES,
+    SHADOW_COMPARED,
+    SHADOW_DIVERGENCES,
+    SHADOW_SKIPPED,
     FACTS_VERSION,
     STATE_STALENESS,
     SERVERS_OBSERVED,

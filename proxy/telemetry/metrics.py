@@ -7,7 +7,7 @@ is safe from any.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Protocol
@@ -20,7 +20,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from policies.model import Decision
 from proxy.telemetry import instruments as i
-from proxy.telemetry.counts import Operations, PolicyUse, Tally
+from proxy.telemetry.counts import Operations, PolicyUse, ShadowUse, Tally
 from proxy.telemetry.export import CLOSE_SECONDS, MetricSender, PullReader, PushReader, resource
 from proxy.telemetry.instruments import Instrument, Type
 from proxy.telemetry.labels import ACTIONS, DROPPED, OTHER, UPSTREAM_KINDS, Labels
@@ -74,12 +74,15 @@ class Metrics:
         self._clock = clock
         self._operations = Operations(known, clock())
         self._policy = PolicyUse("none", (), clock())
+        self._shadow = ShadowUse((), (), clock())
         self._decisions = Tally(i.DECISIONS)
         self._decisions_observed = Tally(i.DECISIONS_OBSERVED)
         self._refusals = Tally(i.REFUSALS)
         self._upstream_errors = Tally(i.UPSTREAM_ERRORS)
         self._upstream_dropped = Tally(i.UPSTREAM_DROPPED)
         self._reload_failures = 0
+        self._shadow_compared = 0
+        self._shadow_skipped = 0
         self._streams = 0
         self._unreachable = 0
         self._scraping = Lock()
@@ -133,6 +136,20 @@ class Metrics:
     def policy_not_taken(self) -> None:
         self._reload_failures += 1
 
+    def shadow_begun(self, candidate: Collection[str], in_force: Collection[str]) -> None:
+        """Count from now on by the rules of *candidate* and of the policy *in_force*."""
+        self._shadow = ShadowUse(candidate, in_force, self._clock())
+
+    def shadow_compared(self) -> None:
+        self._shadow_compared += 1
+
+    def shadow_diverged(self, difference: str, rules: Sequence[str]) -> None:
+        """Count a decision that differs; *difference* is of `policies.replay.Difference`."""
+        self._shadow.add(difference, rules)
+
+    def shadow_skipped(self) -> None:
+        self._shadow_skipped += 1
+
     def stream_opened(self) -> None:
         self._streams += 1
 
@@ -163,7 +180,8 @@ class Metrics:
 
     def _own(self) -> list[Metric]:
         now = self._clock()
-        return [self._operations.metric(now), *self._policy.metrics(now)]
+        use = (*self._policy.metrics(now), *self._shadow.metrics(now))
+        return [self._operations.metric(now), *use]
 
     def _observe_all(self, meter: Meter, sources: Sources, version: str) -> None:
         build = {"version": version, "python": platform.python_version()}
@@ -178,6 +196,8 @@ class Metrics:
         for instrument, read in (
             *_journal(sources.journal),
             (i.POLICY_RELOAD_FAILURES, lambda: self._reload_failures),
+            (i.SHADOW_COMPARED, lambda: self._shadow_compared),
+            (i.SHADOW_SKIPPED, lambda: self._shadow_skipped),
             (i.FACTS_VERSION, sources.fact_version),
             (i.STATE_STALENESS, sources.staleness),
             (i.SERVERS_OBSERVED, sources.observed),

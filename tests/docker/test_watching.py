@@ -29,6 +29,8 @@ def told_by_gateways() -> Told:
         metrics.decision(ALLOW, "call")
         metrics.decision_observed("github", "no_rule", "call")
         metrics.refusal("host")
+        metrics.shadow_begun(RULES, RULES)
+        metrics.shadow_diverged("newly-allowed", [])
         metrics.upstream_error("github", "timeout")
         metrics.upstream_dropped("github", "ping")
         found: Told = {}

@@ -82,6 +82,9 @@ SAMPLES: dict[Event, dict[str, Any]] = {
     Event.POLICY_REFUSED: {"in_force": "abc", "problems": ["main.polar:1: no such rule"]},
     Event.POLICY_CHANGED: {"before": "abc", "after": "abd", "by": 'System{"watcher"}'},
     Event.SERVERS_OBSERVED: {"servers": ["github"]},
+    Event.SHADOW_STARTED: {"candidate": "abd", "in_force": "abc", "by": "User:ann"},
+    Event.SHADOW_STOPPED: {"candidate": "abd"},
+    Event.SHADOW_REFUSED: {"candidate": "abd", "problems": ["main.polar:1: no such rule"]},
     Event.CATALOGUE_REFRESHED: {
         "server": "github",
         "items": 12,

@@ -214,6 +214,9 @@ def everything(metrics: Metrics) -> None:
     for kind in Kind:
         metrics.upstream_error("github", kind)
     metrics.upstream_error("nonsense", "nonsense")
+    metrics.shadow_begun(RULES, RULES)
+    for rule in [*RULES, "nonsense"]:
+        metrics.shadow_diverged("newly-allowed", [rule])
 
 
 def test_ten_thousand_made_up_names_make_no_series() -> None:

@@ -235,4 +235,7 @@ def _object(body: bytes) -> dict[str, Any] | None:
 def _problem(problem: object) -> str:
     if not isinstance(problem, dict):
         return ""
+    if "message" in problem:
+        place = f"{problem.get('file')}:{problem.get('line')}: " if problem.get("file") else ""
+        return f"{place}{problem.get('code')}: {problem['message']}"
     return f"{problem.get('field', '')}: {problem.get('problem', '')}"

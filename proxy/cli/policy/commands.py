@@ -9,11 +9,16 @@ from typing import Annotated
 
 import typer
 
+from proxy.cli.control.shadow_commands import promote, shadow
+
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Check, test, ask, explain, format and compare policies, and make tests of decisions.",
+    help="Check, test, ask, explain, format, compare and try policies, or write tests.",
 )
+
+app.add_typer(shadow, name="shadow")
+app.command()(promote)
 
 Paths = Annotated[
     list[Path],

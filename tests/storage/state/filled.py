@@ -20,6 +20,7 @@ from storage.engine import Database
 from storage.facts import Change, FactLedger
 from storage.identities import IdentityLedger
 from storage.secrets import SecretLedger
+from storage.shadows import ShadowLedger
 from storage.tables import RegistrationRow
 from storage.tasks import OwnedTask, TaskLedger
 from storage.tokens import IssuedRecord, TokenLedger
@@ -69,6 +70,9 @@ async def _fill_identities(database: Database, clock: Callable[[], float]) -> No
 async def _fill_servers(database: Database, clock: Callable[[], float]) -> None:
     seen = [Seen("tool", name, "hash", {"name": name}) for name in ("echo", ODD)]
     await DefinitionLedger(database, clock).take("github", seen, trust="first")
+    shadows = ShadowLedger(database, clock)
+    shadow = await shadows.begin("sha256:0", {"a.polar": f"# {ODD}\n"}, "User:ann")
+    await shadows.count(shadow.run, "process", "{}")
     await TaskLedger(database, clock).own(OwnedTask("github", ODD, "Client:ci", "", 9e9))
     async with database.changing() as session:
         session.add(

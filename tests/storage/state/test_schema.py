@@ -26,12 +26,20 @@ from tests.storage.state.places import FilePlace, Place, ServerPlace, opened, ti
 CHANGE = Change((Fact("is_suspended", ("mallory",)),), (), "grant", "User:alice", "abuse")
 TASK = OwnedTask("github", "t1", "User:alice", "tool=search", 9_000.0)
 # What undoes the steps, so that a database is as an older release left it.
+BACK_TO_7 = (
+    "DROP TABLE shadow_counts",
+    "DROP TABLE shadows",
+    "DELETE FROM counters WHERE name = 'shadow'",
+    "UPDATE alembic_version SET version_num = '0007'",
+)
 BACK_TO_6 = (
+    *BACK_TO_7,
     "DROP INDEX decisions_observed",
     "ALTER TABLE decisions DROP COLUMN enforced",
     "UPDATE alembic_version SET version_num = '0006'",
 )
 BACK_TO_5 = (
+    *BACK_TO_6,
     *(f"DROP TABLE {name}" for name in sorted(LEFT_OUT)),
     "UPDATE alembic_version SET version_num = '0005'",
 )
@@ -109,8 +117,8 @@ def test_a_database_of_a_newer_release_is_refused_and_left_alone(fresh: Place) -
 
 @pytest.mark.parametrize(
     "back",
-    [BACK_TO_1, BACK_TO_2, BACK_TO_4, BACK_TO_5, BACK_TO_6],
-    ids=["first", "second", "fourth", "fifth", "sixth"],
+    [BACK_TO_1, BACK_TO_2, BACK_TO_4, BACK_TO_5, BACK_TO_6, BACK_TO_7],
+    ids=["first", "second", "fourth", "fifth", "sixth", "seventh"],
 )
 def test_a_database_of_an_older_release_keeps_what_it_has(
     fresh: Place, back: tuple[str, ...]
@@ -136,6 +144,7 @@ def test_a_database_of_an_older_release_keeps_what_it_has(
         ("facts", 1),
         ("secrets", 0),
         ("servers", 0),
+        ("shadow", 0),
         ("tokens", 0),
     ]
 
@@ -150,7 +159,7 @@ def test_ten_that_start_at_once_make_one_schema(fresh: Place) -> None:
     asyncio.run(run())
 
     assert fresh.ask("SELECT version_num FROM alembic_version") == [(newest(),)]
-    assert fresh.ask("SELECT count(*) FROM counters") == [(6,)]
+    assert fresh.ask("SELECT count(*) FROM counters") == [(7,)]
 
 
 def test_migrating_prints_nothing_and_leaves_logging_alone(
