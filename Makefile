@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format fuzz bench lock clean tools packages servers
+.PHONY: help run test lint format fuzz bench month lock clean tools packages servers
 
 # Much of what runs here are short-lived interpreters: none compiles what another has compiled.
 export PYTHONDONTWRITEBYTECODE :=
@@ -51,6 +51,9 @@ fuzz: $(STAMP) ## Run the long random tests
 
 bench: $(STAMP) tools ## Measure, as ratios within one run
 	$(BIN)/python -m bench
+
+month: $(STAMP) ## Make a month of a million decisions, and prove replay on it
+	$(BIN)/python -m bench.month
 
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from policies.arguments import COMPLEMENTS, ArgumentTest, outcomes
+from policies.arguments.globs import are_apart
+from policies.arguments.tests import pattern_problem
 from policies.demands import Demands, supplied_atoms
 from policies.grounds import Grounds
 from policies.matching import matches
@@ -230,6 +232,21 @@ class _Told:
             Silent(base, key, pattern) in self._silent
             or Silent("argument_present", key, None) in self._silent
             or (opposite != predicate and (opposite, key, pattern) in self.facts)
+            or (predicate == "argument_matches" and self._is_elsewhere(key, pattern or ""))
+        )
+
+    def _is_elsewhere(self, key: str, pattern: str) -> bool:
+        """Tell whether another test of *key* says that not all of it matches *pattern*.
+
+        What matched a glob with nothing in common matches this one not; and where that test said
+        nothing, there was nothing to match, or some of a list matched that glob.
+        """
+        told_ = [one.pattern for one in self._silent if one[:2] == ("argument_matches", key)]
+        told_ += [glob for name, of, glob in self.facts if (name, of) == ("argument_matches", key)]
+        return any(
+            pattern_problem("argument_matches", other) is None and are_apart(other, pattern)
+            for other in told_
+            if other is not None
         )
 
 

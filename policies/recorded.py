@@ -61,6 +61,11 @@ class Recorded:
         return self.verdict is not Verdict.UNDECIDED and self.reason not in UNJUDGED
 
     @property
+    def is_nameable(self) -> bool:
+        """Whether a policy can speak of `resource`: a name that it cannot is told after a space."""
+        return not self.resource.id.startswith(f"{self.server} ")
+
+    @property
     def allowed(self) -> bool:
         return self.verdict is Verdict.ALLOW
 

@@ -33,6 +33,8 @@ _MOST_UNKNOWN: Final = 6
 """Facts that may hold or not: each doubles the ways to try."""
 _REMEMBERED: Final = 500_000
 _TEST_NAMES: Final = frozenset(map(name_of, TESTS))
+_GROWING: Final = _TEST_NAMES - {"argument_present"}
+"""Tests of arguments for whose absence no rule may ask."""
 
 
 class Again(NamedTuple):
@@ -56,6 +58,8 @@ class Bench:
 
     def decide(self, of: Recorded) -> Again:
         """Return the answer to the question *of*."""
+        if not of.is_nameable:
+            return Again(Verdict.DENY)
         inputs = self._asking.inputs(of, self.grounds)
         relevant = self._reach.predicates(of)
         maybe = [fact for fact in inputs.maybe if fact.predicate in relevant]
@@ -110,25 +114,33 @@ class Bench:
         self, of: Recorded, inputs: Inputs, open_: set[str], maybe: Sequence[Fact], lacking: str
     ) -> Again:
         """Return the answer between what holds without any more facts and what ever could."""
-        if len(maybe) > _MOST_UNKNOWN or not open_ <= _TEST_NAMES:
+        growing = [fact for fact in maybe if fact.predicate in _GROWING]
+        rest = [fact for fact in maybe if fact.predicate not in _GROWING]
+        if len(rest) > _MOST_UNKNOWN or not open_ <= _TEST_NAMES:
             return Again(Verdict.UNDECIDED, (), lacking)
-        # No rule asks for the absence of what is open, so more facts never take an allow away.
-        answers = [self.ask(of, inputs, some) for some in _subsets(maybe)]
+        # No rule asks for the absence of what is open or growing, so more of it never takes an
+        # allow away.
+        answers = [self.ask(of, inputs, some) for some in _subsets(rest)]
         if all(answer.allowed for answer in answers):
             return _again(answers[0])
-        own = [self.own([*inputs.caller, *inputs.item, *some]) for some in _subsets(maybe)]
+        most = [(*growing, *some) for some in _subsets(rest)]
+        if any(self.ask(of, inputs, some).allowed for some in most):
+            return Again(Verdict.UNDECIDED, (), lacking)
+        own = [self.own([*inputs.caller, *inputs.item, *some]) for some in most]
         select = self.grounds.engine.select
-        if not any(
+        if open_ and any(
             select(of.actor, of.action, [of.resource], one, of.now, possibly=True) for one in own
         ):
-            return Again(Verdict.DENY)
-        return Again(Verdict.UNDECIDED, (), lacking)
+            return Again(Verdict.UNDECIDED, (), lacking)
+        return Again(Verdict.DENY)
 
     def is_there(self, of: Recorded) -> bool | None:
         """Tell whether what *of* is about existed; None if the facts do not say."""
         relations = self.grounds.facts.get("has_relation/3", EMPTY)
         server = Entity("Server", of.server)
         if not relations.find((1, 2), ("server", server)):
+            return None
+        if _is_template(of):
             return None
         if of.resource.type not in ("Tool", "Prompt"):
             return True
@@ -253,23 +265,29 @@ def compared(
     """
     if again.verdict is of.verdict:
         return UNCHANGED
+    then = _then(of, original)
+    is_hidden = of.reason is Reason.NOT_VISIBLE
+    is_there = bench.is_there(of) if is_hidden else True
+    if then is Verdict.ALLOW and not is_there:
+        return UNCHANGED  # it was refused for not being there, and no policy changes that
     if again.verdict is Verdict.UNDECIDED:
         return _told(of, Difference.CANNOT_TELL, lacking=again.lacking)
-    known = original and original(of.policy, of.fact_version)
-    if known is not None:
-        then = known.decide(of)
-        if then.verdict is again.verdict and of.reason is not Reason.NOT_VISIBLE:
-            lacking = "why the policy of that moment does not give the recorded verdict"
-            return _told(of, Difference.CANNOT_TELL, lacking=lacking)
+    if then is again.verdict:
+        lacking = "why the policy of that moment does not give the recorded verdict"
+        return _told(of, Difference.CANNOT_TELL, lacking=lacking)
     if again.verdict is Verdict.DENY:
         return _told(of, Difference.NEWLY_DENIED, of.rules)
-    if of.reason is Reason.NOT_VISIBLE:
-        is_there = bench.is_there(of)
-        if is_there is None:
-            return _told(of, Difference.CANNOT_TELL, lacking="whether the server was there")
-        if not is_there:
-            return UNCHANGED
-    return _told(of, Difference.NEWLY_ALLOWED, again.rules)
+    if is_there is None:
+        what = "template" if _is_template(of) else "server"
+        lacking = f"whether the {what} was there"
+        return _told(of, Difference.CANNOT_TELL, lacking=lacking)
+    return _told(of, Difference.NEWLY_ALLOWED, again.rules) if is_there else UNCHANGED
+
+
+def _then(of: Recorded, original: Callable[[str, int], Bench | None] | None) -> Verdict | None:
+    """Return what the policy of that moment makes of *of*; None if that cannot be known."""
+    known = original and original(of.policy, of.fact_version)
+    return known.decide(of).verdict if known else None
 
 
 def question_key(
@@ -312,6 +330,11 @@ def _again(ruling: Ruling) -> Again:
 
 def _subsets(facts: Sequence[Fact]) -> Iterator[tuple[Fact, ...]]:
     return chain.from_iterable(combinations(facts, size) for size in range(len(facts) + 1))
+
+
+def _is_template(of: Recorded) -> bool:
+    """Tell whether *of* is about a URI template, of which no fact says whether it is offered."""
+    return of.resource.type == "Document" and of.action == "complete"
 
 
 def _is_test(fact: Fact) -> bool:

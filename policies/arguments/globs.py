@@ -52,6 +52,13 @@ def glob_check(pattern: str) -> Check:
     return check
 
 
+def are_apart(one: str, other: str) -> bool:
+    """Tell whether no text matches both globs, as far as what they begin with says."""
+    first, second = one.partition("*")[0], other.partition("*")[0]
+    begins_alike = first.startswith(second) or second.startswith(first)
+    return not begins_alike
+
+
 def _leaves_host_open(pattern: str) -> bool:
     scheme, slashes, rest = pattern.partition("//")
     authority = _AUTHORITY.match(rest)

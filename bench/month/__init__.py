@@ -1,0 +1,1 @@
+"""A made-up month of decisions, and the proof that deciding them again is no guess."""
