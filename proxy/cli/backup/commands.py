@@ -44,8 +44,9 @@ def backup(
 
     Not in it: the master key, without which what is sealed is lost, so keep a copy elsewhere; the
     record, which is evidence that its own chain proves, so copy the directory of the journal as it
-    is; the files of the policy; the settings. A database of an older release is brought to the
-    schema of this one first, as when a gateway starts.
+    is; the files of the policy, and those that records cite in policies-kept; the settings. A
+    database of an older release is brought to the schema of this one first, as when a gateway
+    starts.
 
     Exit code 0, or 2 if it cannot be written.
 
