@@ -501,6 +501,7 @@ GUARDED = {
         ("GET", "/facts"),
         ("POST", "/facts"),
         ("DELETE", "/facts"),
+        ("GET", "/access/who-can"),
     ),
 }
 CALLERS: dict[str, tuple[Any, set[str]]] = {

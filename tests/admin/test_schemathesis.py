@@ -42,6 +42,11 @@ UNSEEN: Final = {
     "POST /api/v0/resources/get": "It takes the URI of a resource; test_registering.py does.",
     "GET /api/v0/decisions/{decision_id}": "It takes the id of a decision; test_shipping.py does.",
     "GET /api/v0/decisions/{decision_id}/arguments": "As before.",
+    "GET /api/v0/access/who-can": "It takes the name of a tool; test_holding.py does.",
+    "POST /api/v0/shadow": "It takes a policy; test_shadow.py does.",
+    "GET /api/v0/shadow": "There is one after that alone.",
+    "DELETE /api/v0/shadow": "As before.",
+    "POST /api/v0/shadow/promote": "As before.",
 }
 """Operations that are asked and never successfully, and where they are instead."""
 
