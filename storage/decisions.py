@@ -10,7 +10,7 @@ import orjson
 from sqlalchemy import ColumnElement, not_, true, tuple_
 from sqlalchemy.orm import Mapped
 from sqlmodel import col, select
-from sqlmodel.sql.expression import Select
+from sqlmodel.sql.expression import Select, SelectOfScalar
 
 from policies.model import Entity, Reason, Verdict
 from storage.engine import Database
@@ -79,8 +79,9 @@ class DecisionQueries:
         The next page begins *after* the id of the last of this one. Raise `DecisionUnknownError`
         if there is no such decision, `DatabaseUnavailableError`.
         """
-        when, rows = _searched(wanted)
         async with self._database.reading() as session:
+            is_rare = bool(wanted.rule) and (await session.exec(_one_more(wanted))).first() is None
+            when, rows = _searched(wanted, begins_at_rule=is_rare)
             if after is not None:
                 place = select(*_WHEN).where(_WHEN[1] == after)
                 last = (await session.exec(place)).first()
@@ -96,21 +97,40 @@ _HAS_OUTCOME: Final = col(OutcomeRow.decision) == col(DecisionRow.id)
 _SELECTED: Final = _COLUMNS.join(OutcomeRow, _HAS_OUTCOME, isouter=True)
 _WHEN: Final = (col(DecisionRow.recorded_at), col(DecisionRow.id))
 
+_RULED: Final = (col(DecisionRuleRow.recorded_at), col(DecisionRuleRow.decision))
+_FEW: Final = 2_000
+"""So many decisions are looked at one by one in a few milliseconds."""
+
 _When = tuple[Mapped[float], Mapped[str]]
 
 
-def _searched(wanted: Wanted) -> tuple[_When, Select[str, str, str]]:
+def _one_more(wanted: Wanted) -> SelectOfScalar[str]:
+    """Select a decision of the rule that is *wanted* if there are more than a few of them."""
+    bounds = Wanted(since=wanted.since, until=wanted.until)
+    some = select(DecisionRuleRow.decision).where(_of_rule(wanted), *_conditions(bounds, _RULED))
+    return some.order_by(*(one.desc() for one in _RULED)).offset(_FEW).limit(1)
+
+
+def _searched(wanted: Wanted, *, begins_at_rule: bool) -> tuple[_When, Select[str, str, str]]:
     """Return when each of the *wanted* was recorded, with its id, and their rows.
 
-    Those of a rule begin at the table of rules, whose key has both: none else is looked at.
+    Those of a rule that decided few begin at the table of rules, whose key has both: none else is
+    looked at. Of a rule that decided many, those of one principal, or on one resource, are fewer.
     """
+    found = _SELECTED.where(*_conditions(wanted, _WHEN))
     if wanted.rule is None:
-        return _WHEN, _SELECTED.where(*_conditions(wanted, _WHEN))
-    when = (col(DecisionRuleRow.recorded_at), col(DecisionRuleRow.decision))
-    rows = _COLUMNS.select_from(DecisionRuleRow).join(DecisionRow, when[1] == _WHEN[1])
-    ruled = rows.where(col(DecisionRuleRow.rule) == indexed(wanted.rule))
-    joined = ruled.join(OutcomeRow, _HAS_OUTCOME, isouter=True)
-    return when, joined.where(*_conditions(wanted, when))
+        return _WHEN, found
+    if not begins_at_rule and (wanted.principal or wanted.resource):
+        # A comparison, as a planner may turn EXISTS into a join that begins at the rule.
+        own = select(DecisionRuleRow.decision).where(_of_rule(wanted), _RULED[0] == _WHEN[0])
+        return _WHEN, found.where(own.where(_RULED[1] == _WHEN[1]).scalar_subquery() == _WHEN[1])
+    rows = _COLUMNS.select_from(DecisionRuleRow).join(DecisionRow, _RULED[1] == _WHEN[1])
+    joined = rows.join(OutcomeRow, _HAS_OUTCOME, isouter=True).where(_of_rule(wanted))
+    return _RULED, joined.where(*_conditions(wanted, _RULED))
+
+
+def _of_rule(wanted: Wanted) -> ColumnElement[bool]:
+    return col(DecisionRuleRow.rule) == indexed(wanted.rule or "")
 
 
 def _conditions(wanted: Wanted, when: _When) -> Iterator[ColumnElement[bool]]:

@@ -109,6 +109,11 @@ class ChainFile:
         return self._segment
 
     @property
+    def last(self) -> int:
+        """Where the ids of the chain are, as a stamp tells it."""
+        return self._stamp.last
+
+    @property
     def unsigned(self) -> int:
         """How many records wait for a checkpoint; none where none can be made."""
         return self._unsigned if self._signer else 0
@@ -123,6 +128,9 @@ class ChainFile:
             raise OSError("the segment is sealed")
         if self._size >= self._limits.segment_bytes or self._is_old():
             self.rotate()
+        if drafts:
+            # The first line of the next segment then has an id greater than all in this one.
+            self._stamp.pass_by(max(draft.id for draft in drafts))
         link, parts = self._link, []
         for draft in drafts:
             line = draft.line(link)
@@ -196,6 +204,8 @@ class ChainFile:
             self._segment, self._link, self._size = tail.segment, tail.link, tail.size
             self._handle = self._files.open(self._directory / tail.segment.file)
             self._unsigned = 1  # whether the last record was signed is not looked into
+            if tail.newest_id:
+                self._stamp.pass_by(tail.newest_id)
             if tail.torn:
                 self.append([self.own(tail.repair())])
         self._measure()

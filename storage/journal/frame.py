@@ -116,16 +116,26 @@ class Stamp:
     """Makes records: gives each its id and its time.
 
     Ids are UUIDs of version 7 (RFC 9562, section 5.7) and grow from one record to the next, even
-    while the clock stands still or goes back. *clock* returns nanoseconds since 1970, UTC.
+    while the clock stands still or goes back, so none tells a moment before the record's time.
+    *clock* returns nanoseconds since 1970, UTC; *last* is that of another stamp to go on from.
     """
 
-    def __init__(self, chain: Chain, clock: Callable[[], int]) -> None:
+    def __init__(self, chain: Chain, clock: Callable[[], int], last: int = 0) -> None:
         self._clock = clock
         self._middle = b'","node":%b,"worker":%d,"seq":' % (orjson.dumps(chain.node), chain.worker)
-        self._last = 0  # milliseconds and counter of the last id, as one number
+        self._last = last
         self._random = _random_numbers()
         self._second = -1
         self._text = ""
+
+    @property
+    def last(self) -> int:
+        """The milliseconds and the counter of the last id, as one number."""
+        return self._last
+
+    def pass_by(self, name: str) -> None:
+        """Let all ids from now on be greater than *name*, which another stamp made."""
+        self._last = max(self._last, int(f"{name[:8]}{name[9:13]}{name[15:18]}", 16))
 
     def draft(self, kind: Kind, payload: Mapping[str, Any], most: int) -> Draft:
         """Return the record that *payload* makes.

@@ -103,7 +103,7 @@ class Journal:
             )
         except OSError as error:
             raise JournalUnavailableError(type(error).__name__) from error
-        return cls(file, Stamp(chain, clock), Place(directory, chain, files), limits)
+        return cls(file, Stamp(chain, clock, file.last), Place(directory, chain, files), limits)
 
     async def __aenter__(self) -> Self:
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -22,16 +23,24 @@ from storage.journal.segments import (
 )
 from storage.journal.walk import Walked, is_torn, judge, walk
 
+_ID = re.compile(
+    rb'\{"v":1,"kind":"[a-z]+","id":"([0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f-]{17})"'
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """The end of a chain, durable: `size` bytes of `segment`, up to `link`; `torn` bytes cut."""
+    """The end of a chain, durable: `size` bytes of `segment`, up to `link`; `torn` bytes cut.
+
+    No id in the segment is greater than `newest_id`, which is empty if there is none.
+    """
 
     segment: Segment
     link: Link
     size: int
     torn: int
     torn_digest: str
+    newest_id: str
 
     def repair(self) -> dict[str, Any]:
         """Return the payload of the record that says what was cut off."""
@@ -63,7 +72,13 @@ def recover(directory: Path, segment: Segment, files: Files) -> Tail:
         raise JournalDamagedError(segment.file, walked.count + 1 + verdict.line, verdict.fault)
     _settle(path, walked, files)
     torn = b"".join(walked.rest)
-    return Tail(segment, walked.link, walked.size, len(torn), digest(torn))
+    newest = _newest_id(path, walked.size)
+    return Tail(segment, walked.link, walked.size, len(torn), digest(torn), newest)
+
+
+def _newest_id(path: Path, size: int) -> str:
+    found = (_ID.match(line) for _, line in lines(path, 0, size))
+    return max((one[1] for one in found if one), default=b"").decode()
 
 
 def _check_before(directory: Path, header: Header) -> None:

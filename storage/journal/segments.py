@@ -96,10 +96,21 @@ def header_payload(
 
 def read_header(directory: Path, segment: Segment) -> Header | None:
     """Return what the first line of *segment* says; None if it is not the first line of one."""
+    record = _first(directory, segment)
+    return header_of(record) if record else None
+
+
+def read_first(directory: Path, segment: Segment) -> Record | None:
+    """Return the first record of *segment*; None if it is not that of this segment."""
+    record = _first(directory, segment)
+    header = header_of(record) if record else None
+    return record if header and header.segment == segment else None
+
+
+def _first(directory: Path, segment: Segment) -> Record | None:
     with (directory / segment.file).open("rb") as file:
         line = file.readline(LONGEST_LINE)
-    record = parsed(line, segment.number, len(line))
-    return header_of(record) if record else None
+    return parsed(line, segment.number, len(line))
 
 
 def refuse_newer(directory: Path, segment: Segment) -> None:

@@ -90,7 +90,8 @@ def list_records(  # noqa: PLR0913  one for each option
     Of several filters each must be met. A decision is shown with its outcome; where a call
     that was made has none, what became of it is unknown.
 
-    Exit code 0, also if nothing was found, 2 if there is no journal, or it is damaged.
+    Exit code 0, also if nothing was found, 2 if there is no journal, or it is damaged. With --since,
+    files that are older are not read, and not complained of: `northgate record verify` is for that.
 
     JSON: a line for each record with record (as the journal has it) and outcome (of a decision,
     null if none was recorded).
@@ -98,20 +99,9 @@ def list_records(  # noqa: PLR0913  one for each option
     from proxy.cli.record import listing
 
     asked = Asked(
-        kind,
-        since,
-        until,
-        principal,
-        server,
-        tool,
-        action,
-        verdict,
-        reason,
-        rule,
-        observed,
-        acts_for,
-        resource,
-    )
+        kind, since, until, principal, server, tool, action,
+        verdict, reason, rule, observed, acts_for, resource,
+    )  # fmt: skip
     # Each line of the output is a record: what went wrong is told on stderr alone.
     _run(lambda: listing.run(data_dir, asked, limit=limit, json=json), json=False)
 
@@ -147,27 +137,16 @@ def tail(  # noqa: PLR0913  one for each option
     is shown: its outcome follows as a line of its own, which names the decision.
 
     Exit code 0, also if nothing was found or Ctrl-C ended it, 2 if there is no journal, or it is
-    damaged.
+    damaged. With --since, files that are older are not read, and not complained of.
 
     JSON: a line for each record, as the journal has it.
     """
     from proxy.cli.record import tailing
 
     asked = Asked(
-        kind,
-        since,
-        until,
-        principal,
-        server,
-        tool,
-        action,
-        verdict,
-        reason,
-        rule,
-        observed,
-        acts_for,
-        resource,
-    )
+        kind, since, until, principal, server, tool, action,
+        verdict, reason, rule, observed, acts_for, resource,
+    )  # fmt: skip
     _run(lambda: tailing.run(data_dir, asked, lines, follow=follow, json=json), json=False)
 
 
@@ -203,25 +182,15 @@ def export(  # noqa: PLR0913  one for each option
     terminal.
 
     Exit code 0, also if nothing was found, 2 if there is no journal, or it is damaged: what was
-    written until then is not all.
+    written until then is not all. With --since, files that are older are not read, and not
+    complained of.
     """
     from proxy.cli.record import exporting
 
     asked = Asked(
-        kind,
-        since,
-        until,
-        principal,
-        server,
-        tool,
-        action,
-        verdict,
-        reason,
-        rule,
-        observed,
-        acts_for,
-        resource,
-    )
+        kind, since, until, principal, server, tool, action,
+        verdict, reason, rule, observed, acts_for, resource,
+    )  # fmt: skip
     _run(lambda: exporting.run(data_dir, asked, form), json=False)
 
 
@@ -308,7 +277,7 @@ def show(
     """Show everything that one record holds, and its outcome.
 
     Exit code 0, 1 if there is no such record, 2 if ID fits several, or there is no journal, or it
-    is damaged.
+    is damaged where the record would be: files that cannot hold it are not read.
 
     JSON: record (as the journal has it) and outcome (of a decision, null if none was recorded).
     Where ID fits several: errors, and candidates (ids, at most 20).

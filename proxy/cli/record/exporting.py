@@ -15,7 +15,7 @@ from proxy.cli.policy import console
 from proxy.cli.policy.console import counted, visible
 from proxy.cli.policy.endings import Code
 from proxy.cli.record.asked import Asked, FormName, KindName
-from proxy.cli.record.filters import wanted
+from proxy.cli.record.filters import beginning, wanted
 from proxy.cli.record.progress import progress
 from proxy.cli.record.reading import Entry, decision_of, journal_of, records
 from proxy.cli.record.texts import compact, was_done
@@ -47,10 +47,11 @@ _FORMULA: Final = tuple("=+-@\t\r")
 
 
 def run(data_dir: Path, asked: Asked, form: FormName) -> int:
-    check = wanted(asked, datetime.now(UTC))
+    now = datetime.now(UTC)
+    check, since = wanted(asked, now), beginning(asked, now)
     late: list[str] = []
-    with progress("Exporting", journal_of(data_dir)) as tick:
-        found = joined(_told(records(data_dir), tick), check, late)
+    with progress("Exporting", journal_of(data_dir), since) as tick:
+        found = joined(_told(records(data_dir, since=since), tick), check, late)
         if form == "csv":
             _write_csv(asked.kind, found)
         else:

@@ -32,7 +32,7 @@ def wanted(asked: Asked, now: datetime) -> Callable[[Record], bool]:
     meet.
     """
     _refuse_pointless(asked)
-    since = "" if asked.since is None else moment("--since", asked.since, now)
+    since = beginning(asked, now)
     until = "" if asked.until is None else moment("--until", asked.until, now)
     kind, checks = Kind(asked.kind), tuple(_checks(asked))
 
@@ -45,6 +45,11 @@ def wanted(asked: Asked, now: datetime) -> Callable[[Record], bool]:
         )
 
     return check
+
+
+def beginning(asked: Asked, now: datetime) -> str:
+    """Return the time since when records are *asked* for, "" for all. Raises as `moment`."""
+    return "" if asked.since is None else moment("--since", asked.since, now)
 
 
 def moment(option: str, text: str, now: datetime) -> str:

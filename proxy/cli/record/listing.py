@@ -11,13 +11,15 @@ from proxy.cli.policy import console
 from proxy.cli.policy.console import counted
 from proxy.cli.policy.endings import Code
 from proxy.cli.record.asked import Asked
-from proxy.cli.record.filters import wanted
+from proxy.cli.record.filters import beginning, wanted
 from proxy.cli.record.reading import latest, records
 from proxy.cli.record.tables import print_table
 
 
 def run(data_dir: Path, asked: Asked, *, limit: int, json: bool) -> int:
-    listed = latest(records(data_dir), wanted(asked, datetime.now(UTC)), limit)
+    now = datetime.now(UTC)
+    found = records(data_dir, since=beginning(asked, now))
+    listed = latest(found, wanted(asked, now), limit)
     if json:
         for entry in listed.entries:
             sys.stdout.write(json_format.dumps(entry.document) + "\n")

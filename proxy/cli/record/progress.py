@@ -11,13 +11,18 @@ from typing import Final
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from proxy.cli.policy import console
+from storage.journal.reading import id_at, reaching
+from storage.journal.segments import chains
 
 _SECONDS_WITHOUT_A_BAR: Final = 0.5
 
 
 @contextmanager
-def progress(what: str, directory: Path) -> Iterator[Callable[[int], None]]:
-    """Give a function to tell of how many bytes more of the journal in *directory* are done."""
+def progress(what: str, directory: Path, since: str = "") -> Iterator[Callable[[int], None]]:
+    """Give a function to tell of how many bytes more of the journal in *directory* are done.
+
+    Of segments, those count that are read for the records *since* then.
+    """
     err = console.err()
     bar = Progress(
         TextColumn(what),
@@ -27,7 +32,7 @@ def progress(what: str, directory: Path) -> Iterator[Callable[[int], None]]:
         console=err,
         transient=True,
     )
-    task = bar.add_task("", total=_size(directory))
+    task = bar.add_task("", total=_size(directory, since))
     began, running = time.monotonic(), False
 
     def tick(size: int) -> None:
@@ -45,9 +50,10 @@ def progress(what: str, directory: Path) -> Iterator[Callable[[int], None]]:
             bar.stop()
 
 
-def _size(directory: Path) -> int:
-    size = 0
-    for path in directory.glob("*.jsonl"):
-        with suppress(FileNotFoundError):  # removed meanwhile
-            size += path.stat().st_size
+def _size(directory: Path, since: str) -> int:
+    size, least = 0, id_at(since) if since else ""
+    for own in chains(directory).values():
+        for segment in reaching(directory, own, least):
+            with suppress(FileNotFoundError):  # removed meanwhile
+                size += (directory / segment.file).stat().st_size
     return size

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proxy.cli.policy.inputs import InputError, placeless
+from proxy.cli.record.texts import is_observed
 from proxy.datadir import DataDirectory
 from storage.journal import JournalDamagedError, JournalNewerError, Kind, Record, read
-from storage.journal.reading import Positions
+from storage.journal.reading import Positions, id_at, read_chain, read_near
 from storage.journal.segments import Segment, chains
 from storage.shipping.rows import document
 
@@ -37,14 +38,45 @@ class Listed:
     count: int
 
 
-def records(data_dir: Path, after: Positions | None = None) -> Iterator[Record]:
+def records(data_dir: Path, after: Positions | None = None, *, since: str = "") -> Iterator[Record]:
     """Yield every record of the gateway at *data_dir* that follows *after*, by id, so by time.
 
+    Segments that hold nothing of *since* or later, a time as records write it, are not read.
     Raise `InputError` if there is no journal, or it cannot be read.
     """
     directory = journal_of(data_dir)
     with told_plainly(directory):
-        yield from read(directory, after)
+        yield from read(directory, after, id_at(since) if since else "")
+
+
+def sought(data_dir: Path, beginning: str) -> Iterator[Record]:
+    """Yield the records whose ids have this *beginning*; it may be a whole id. Raises as `records`.
+
+    Where none is found in its place, all of the journal is looked through.
+    """
+    directory, is_any = journal_of(data_dir), False
+    with told_plainly(directory):
+        for way in (read_near(directory, beginning), read(directory)):
+            for record in way:
+                if record.id.startswith(beginning):
+                    is_any = True
+                    yield record
+                    if record.id == beginning:
+                        return
+            if is_any:
+                return
+
+
+def outcome_of(data_dir: Path, decision: Record) -> Record | None:
+    """Return what became of *decision*, if that was recorded. Raises as `records`."""
+    payload = decision.payload
+    is_refusal = payload.get("verdict") == "deny" and not is_observed(payload)
+    if decision.kind is not Kind.DECISION or is_refusal:
+        return None
+    directory = journal_of(data_dir)
+    with told_plainly(directory):
+        later = read_chain(directory, decision.chain, decision.position)
+        return next((record for record in later if decision_of(record) == decision.id), None)
 
 
 def journal_of(data_dir: Path) -> Path:

@@ -14,13 +14,12 @@ from proxy.cli.policy import console
 from proxy.cli.policy.console import counted, print_columns, visible
 from proxy.cli.policy.endings import Code
 from proxy.cli.policy.inputs import InputError
-from proxy.cli.record.reading import Entry, decision_of, records
+from proxy.cli.record.reading import Entry, outcome_of, sought
 from proxy.cli.record.sheet import lines
 from proxy.cli.record.texts import as_text, local_second, short_name
-from storage.journal import Kind, Record
+from storage.journal import Record
 
 _ID: Final = re.compile(r"[0-9a-f-]{8,36}")
-_WHOLE: Final = 36
 _MOST_CANDIDATES: Final = 20
 
 
@@ -30,7 +29,6 @@ class _Found:
 
     records: list[Record] = field(default_factory=list)
     count: int = 0
-    outcome: Record | None = None
 
 
 def run(data_dir: Path, text: str, *, json: bool) -> int:
@@ -40,7 +38,7 @@ def run(data_dir: Path, text: str, *, json: bool) -> int:
             f"{text}: this is no id, nor 8 or more of its first letters; "
             "`northgate record list` shows ids."
         )
-    found = _search(records(data_dir), prefix)
+    found = _search(sought(data_dir, prefix))
     if found.count > 1:
         return _ambiguous(found, prefix, json=json)
     if not found.records:
@@ -49,7 +47,8 @@ def run(data_dir: Path, text: str, *, json: bool) -> int:
         else:
             console.err().print(f"No record has an id that begins with {prefix}.")
         return Code.NO
-    entry = Entry(found.records[0], found.outcome)
+    record = found.records[0]
+    entry = Entry(record, outcome_of(data_dir, record))
     if json:
         console.print_json(entry.document)
     else:
@@ -59,19 +58,12 @@ def run(data_dir: Path, text: str, *, json: bool) -> int:
     return Code.GOOD
 
 
-def _search(every: Iterable[Record], prefix: str) -> _Found:
+def _search(every: Iterable[Record]) -> _Found:
     found = _Found()
     for record in every:
-        if record.id.startswith(prefix):
-            found.count += 1
-            if len(found.records) < _MOST_CANDIDATES:
-                found.records.append(record)
-        elif found.records and decision_of(record) == found.records[0].id:
-            found.outcome = record
-        else:
-            continue
-        if len(prefix) == _WHOLE and (found.outcome or record.kind is not Kind.DECISION):
-            break  # there is one record of an id, and one outcome of a decision
+        found.count += 1
+        if len(found.records) < _MOST_CANDIDATES:
+            found.records.append(record)
     return found
 
 

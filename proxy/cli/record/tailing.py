@@ -17,7 +17,7 @@ from proxy.cli.policy import console
 from proxy.cli.policy.console import visible
 from proxy.cli.policy.endings import Code
 from proxy.cli.record.asked import Asked
-from proxy.cli.record.filters import wanted
+from proxy.cli.record.filters import beginning, wanted
 from proxy.cli.record.reading import decision_of, records
 from proxy.cli.record.tables import verdict_of
 from proxy.cli.record.texts import as_text, local_second, outcome_text, short_name
@@ -29,8 +29,9 @@ _MOST_OPEN: Final = 20_000
 
 
 def run(data_dir: Path, asked: Asked, lines: int, *, follow: bool, json: bool) -> int:
-    check = Following(wanted(asked, datetime.now(UTC)))
-    tail = Tail(data_dir, check, print_json if json else print_line)
+    now = datetime.now(UTC)
+    check = Following(wanted(asked, now))
+    tail = Tail(data_dir, check, print_json if json else print_line, beginning(asked, now))
     tail.show(lines)
     try:
         while follow:
@@ -63,20 +64,25 @@ class Following:
 
 
 class Tail:
-    """Shows records that are *wanted*, each once."""
+    """Shows records that are *wanted*, each once; none that is older than *since*."""
 
     def __init__(
-        self, data_dir: Path, wanted: Callable[[Record], bool], shown: Callable[[Record], None]
+        self,
+        data_dir: Path,
+        wanted: Callable[[Record], bool],
+        shown: Callable[[Record], None],
+        since: str = "",
     ) -> None:
         self._data_dir = data_dir
         self._wanted = wanted
         self._shown = shown
+        self._since = since
         self._after: dict[Chain, Position] = {}
 
     def show(self, most: int | None = None) -> None:
         """Show what is there since the last time, or the last *most* of it."""
         kept: deque[Record] = deque(maxlen=most)
-        for record in records(self._data_dir, self._after):
+        for record in records(self._data_dir, self._after, since=self._since):
             self._after[record.chain] = record.position
             if self._wanted(record):
                 kept.append(record)

@@ -45,7 +45,7 @@ def run(
     until = moment("--until", "0s" if wanted.until is None else wanted.until, now)
     past = Past(located(data_dir, config, environ))
     judge = past.judging(loaded(_candidate(wanted.policies)))
-    decisions = _decisions(records(past.place.data_dir), since, until)
+    decisions = _decisions(records(past.place.data_dir, since=since), since, until)
     with progress(since, until) as tick:
         tally = tallied(replay_of(past, judge, wanted.facts), decisions, tick)
     counts = tally.counts

@@ -56,7 +56,7 @@ def proposed(of: Scene) -> Proposal:
     seen = Seen(bench, of.past.revealed, with_token=of.judge.names_tokens)
     is_any = False
     with progress(of.since, of.until) as tick:
-        for count, record in enumerate(of.decisions()):
+        for count, record in enumerate(of.decisions(of.since)):
             if record.time < of.since:
                 continue
             is_any = True

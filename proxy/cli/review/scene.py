@@ -62,9 +62,9 @@ class Scene:
         """Tell whether *life* began too late for the interval to say anything of it."""
         return life.added_at >= datetime.fromisoformat(self.since).timestamp()
 
-    def decisions(self) -> Iterator[Record]:
-        """Yield the decisions up to the end of the interval, those before it too."""
-        for record in records(self.past.place.data_dir):
+    def decisions(self, since: str = "") -> Iterator[Record]:
+        """Yield the decisions up to the end of the interval; those before *since* need not be."""
+        for record in records(self.past.place.data_dir, since=since):
             if record.kind is Kind.DECISION and record.time < self.until:
                 yield record
 

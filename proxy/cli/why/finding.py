@@ -10,13 +10,12 @@ from policies.recorded import Recorded, UnreadableError, recorded
 from policies.replay import Bench
 from proxy.cli.policy.console import counted
 from proxy.cli.policy.inputs import InputError
-from proxy.cli.record.reading import records
+from proxy.cli.record.reading import sought
 from proxy.cli.replay.past import Past
 from proxy.keptpolicies import DIRECTORY
 from storage.journal import Kind, Record
 
 _ID: Final = re.compile(r"[0-9a-f-]{8,36}")
-_WHOLE: Final = 36
 
 
 def find(data_dir: Path, text: str) -> Record | None:
@@ -30,12 +29,7 @@ def find(data_dir: Path, text: str) -> Record | None:
             f"{text}: this is no id, nor 8 or more of its first letters; "
             "`northgate record list` shows ids."
         )
-    found: list[Record] = []
-    for record in records(data_dir):
-        if record.id.startswith(prefix):
-            found.append(record)
-            if len(prefix) == _WHOLE:
-                break
+    found = list(sought(data_dir, prefix))
     decisions = [record for record in found if record.kind is Kind.DECISION]
     if len(decisions) > 1:
         count = counted(len(decisions), "decision")

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Engine, event, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from policies.model import Entity, Reason, Verdict
 from storage.backup.schema import newest
@@ -443,6 +445,74 @@ SELECT '0190' || i, 2.592 * i, 'n', 0, i, 'Client', 'c' || (i % 200), '', '', ''
     'github', 'tools/call', 'call', 'Tool', 'github__t' || (i % 300), 'allow', 'granted', 'p', 1,
     '{"pad": "some text"}', true FROM n
 """
+
+RULED = """
+INSERT INTO decision_rules SELECT 'often', recorded_at, id FROM decisions
+UNION ALL SELECT 'r' || (seq % 40), recorded_at, id FROM decisions
+UNION ALL SELECT 'seldom', recorded_at, id FROM decisions WHERE seq % 20000 = 7
+"""
+ENDED = "INSERT INTO outcomes SELECT id, id, recorded_at, '200', false, 9, 1.5, '{}' FROM decisions"
+EXPLAIN = {FilePlace: "EXPLAIN QUERY PLAN", ServerPlace: "EXPLAIN"}
+BY_RULE = [
+    Wanted(rule=rule, principal=principal, resource=resource)
+    for rule in ("often", "r7", "r1", "seldom", "never")
+    for principal in (None, Entity("Client", "c7"), Entity("Client", "nobody"))
+    for resource in (None, Entity("Tool", "github__t7"))
+]
+
+
+async def explained(connection: AsyncConnection, how: str, run: Awaitable[object]) -> str:
+    """Return the plans of what is asked of the database in *run*."""
+    asked: list[tuple[str, Any]] = []
+
+    def note(
+        _connection: object, _cursor: object, statement: str, given: object, *_: object
+    ) -> None:
+        asked.append((statement, given))
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        await run
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    plans = []
+    for statement, given in asked:
+        if statement.startswith("SELECT"):
+            plan = await connection.exec_driver_sql(f"{how} {statement}", given)
+            plans += [str(line[-1]) for line in plan]
+    return "\n".join(plans)
+
+
+@pytest.mark.parametrize("count", [20_000, pytest.param(1_000_000, marks=pytest.mark.fuzz)])
+def test_what_a_rule_decided_is_found_without_going_through_all_decisions(
+    place: Place, count: int
+) -> None:
+    numbers = MILLION[type(place)].replace("1000000", str(count))
+
+    async def run() -> tuple[list[str], float]:
+        async with opened(place, wait=300) as database:
+            async with database.changing() as session:
+                connection = await session.connection()
+                for one in (f"{numbers} {MADE}", RULED, ENDED, "ANALYZE"):
+                    await connection.exec_driver_sql(one)
+            queries, plans, slowest = DecisionQueries(database), [], 0.0
+            async with database.reading() as session:
+                connection = await session.connection()
+                for wanted in BY_RULE:
+                    began = time.perf_counter()
+                    await queries.latest(wanted, limit=50)
+                    slowest = max(slowest, time.perf_counter() - began)
+                    looking = queries.latest(wanted, limit=50, after="01905000")
+                    plans.append(await explained(connection, EXPLAIN[type(place)], looking))
+            return plans, slowest
+
+    plans, slowest = asyncio.run(run())
+
+    assert all(plans)
+    assert [
+        plan for plan in plans if "Seq Scan" in plan or re.search("^SCAN", plan, re.MULTILINE)
+    ] == []
+    assert slowest < 0.5
 
 
 @pytest.mark.fuzz
