@@ -87,7 +87,7 @@ def test_a_backup_is_for_its_owner_alone_and_alone(home: Home, tmp_path: Path) -
 def test_what_is_not_in_a_backup_is_said_with_where_it_is(home: Home, tmp_path: Path) -> None:
     said = home.run("backup", tmp_path / "b").out
 
-    assert said.startswith(f"{tmp_path / 'b'} is written: 21 rows of ")
+    assert said.startswith(f"{tmp_path / 'b'} is written: 24 rows of ")
     assert "\\u" not in said
     assert f"{KEY.id}, without which what is sealed is lost: keep a copy of {MASTER}" in said
     assert str(home.directory / "data" / "journal") in said

@@ -90,8 +90,9 @@ def list_records(  # noqa: PLR0913  one for each option
     Of several filters each must be met. A decision is shown with its outcome; where a call
     that was made has none, what became of it is unknown.
 
-    Exit code 0, also if nothing was found, 2 if there is no journal, or it is damaged. With --since,
-    files that are older are not read, and not complained of: `northgate record verify` is for that.
+    Exit code 0, also if nothing was found, 2 if there is no journal, or it is damaged. With
+    --since, files that are older are not read, and not complained of: `northgate record verify`
+    is for that.
 
     JSON: a line for each record with record (as the journal has it) and outcome (of a decision,
     null if none was recorded).

@@ -489,48 +489,22 @@ def test_what_a_rule_decided_is_found_without_going_through_all_decisions(
 ) -> None:
     numbers = MILLION[type(place)].replace("1000000", str(count))
 
-    async def run() -> tuple[list[str], float]:
+    async def run() -> list[str]:
         async with opened(place, wait=300) as database:
             async with database.changing() as session:
                 connection = await session.connection()
                 for one in (f"{numbers} {MADE}", RULED, ENDED, "ANALYZE"):
                     await connection.exec_driver_sql(one)
-            queries, plans, slowest = DecisionQueries(database), [], 0.0
+            queries, plans = DecisionQueries(database), []
             async with database.reading() as session:
                 connection = await session.connection()
                 for wanted in BY_RULE:
-                    began = time.perf_counter()
-                    await queries.latest(wanted, limit=50)
-                    slowest = max(slowest, time.perf_counter() - began)
                     looking = queries.latest(wanted, limit=50, after="01905000")
                     plans.append(await explained(connection, EXPLAIN[type(place)], looking))
-            return plans, slowest
+            return plans
 
-    plans, slowest = asyncio.run(run())
+    plans = asyncio.run(run())
 
     assert all(plans)
-    assert [
-        plan for plan in plans if "Seq Scan" in plan or re.search("^SCAN", plan, re.MULTILINE)
-    ] == []
-    assert slowest < 0.5
-
-
-@pytest.mark.fuzz
-def test_an_hour_of_one_principal_is_found_in_time_among_a_million(place: Place) -> None:
-    async def run() -> tuple[float, int]:
-        async with opened(place, wait=300) as database:
-            async with database.changing() as session:
-                connection = await session.connection()
-                await connection.exec_driver_sql(f"{MILLION[type(place)]} {MADE}")
-            queries, times, count = DecisionQueries(database), [], 0
-            for hour in range(20):
-                wanted = Wanted(hour * 90_000, hour * 90_000 + 3600, Entity("Client", f"c{hour}"))
-                began = time.perf_counter()
-                count += len(await queries.latest(wanted, limit=500))
-                times.append(time.perf_counter() - began)
-            return max(times), count
-
-    slowest, count = asyncio.run(run())
-
-    assert slowest < 0.1
-    assert count >= 20
+    scans = re.compile("Seq Scan|^SCAN", re.MULTILINE)
+    assert [plan for plan in plans if scans.search(plan)] == []
