@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -338,23 +338,23 @@ def test_a_list_of_tasks_carries_no_other_list(rig: Rig) -> None:
 # When whose they are cannot be known.
 
 
-@contextmanager
-def without_ledger(rig: Rig) -> Iterator[None]:
+@asynccontextmanager
+async def without_ledger(rig: Rig) -> AsyncIterator[None]:
     """Take the table of tasks away until the block ends."""
     path = rig.directory / "northgate.db"
+    await asyncio.to_thread(_renamed, path, "tasks", "mislaid")
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(_renamed, path, "mislaid", "tasks")
+
+
+def _renamed(path: Path, old: str, new: str) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
-        _renamed(database, "tasks", "mislaid")
-        try:
-            yield
-        finally:
-            _renamed(database, "mislaid", "tasks")
-
-
-def _renamed(database: sqlite3.Connection, old: str, new: str) -> None:
-    # The gateway writes as well: whoever only reads at first may find that it cannot write then.
-    database.execute("BEGIN IMMEDIATE")
-    database.execute(f"ALTER TABLE {old} RENAME TO {new}")
-    database.execute("COMMIT")
+        # The gateway writes too: whoever only reads at first may find that it cannot write then.
+        database.execute("BEGIN IMMEDIATE")
+        database.execute(f"ALTER TABLE {old} RENAME TO {new}")
+        database.execute("COMMIT")
 
 
 def test_nothing_is_passed_on_of_which_nobody_can_tell_whose_it_is(rig: Rig, works: Works) -> None:
@@ -367,24 +367,27 @@ def test_nothing_is_passed_on_of_which_nobody_can_tell_whose_it_is(rig: Rig, wor
             "params": {"_meta": {RELATED: {"taskId": own}}},
         }
         news = [{"jsonrpc": "2.0"} | one for one in (status, progress)]
-        with without_ledger(rig), rig.saying({"ping": telling(*news)}):
-            begin = await started(rig, LEGACY, ANN)
-            assert (begin.status, begin.code) == (502, 50201)
-            works.ids.pop()
-            assert (await listed(rig, ANN)).code == 50201
-            got = await of_task(rig, "tasks/get", handle, era=LEGACY, client=ANN)
-            assert got.message["result"]["taskId"] == handle
-            result = await of_task(rig, "tasks/result", handle, era=LEGACY, client=ANN)
-            assert result.message["result"]["_meta"] == {"kept": 1}
-            said = await rig.ask("ping", version=LEGACY, client=ANN)
-            assert [one.get("method") for one in messages_of(said)] == [
-                "notifications/message",
-                None,
-            ]
-            assert messages_of(said)[0]["params"] == {"_meta": {}}
-            # In the modern era nothing is asked of the ledger.
-            modern = await task_of(rig, MODERN, ANN)
-            assert (await of_task(rig, "tasks/get", modern, era=MODERN, client=ANN)).code is None
+        async with without_ledger(rig):
+            with rig.saying({"ping": telling(*news)}):
+                begin = await started(rig, LEGACY, ANN)
+                assert (begin.status, begin.code) == (502, 50201)
+                works.ids.pop()
+                assert (await listed(rig, ANN)).code == 50201
+                got = await of_task(rig, "tasks/get", handle, era=LEGACY, client=ANN)
+                assert got.message["result"]["taskId"] == handle
+                result = await of_task(rig, "tasks/result", handle, era=LEGACY, client=ANN)
+                assert result.message["result"]["_meta"] == {"kept": 1}
+                said = await rig.ask("ping", version=LEGACY, client=ANN)
+                assert [one.get("method") for one in messages_of(said)] == [
+                    "notifications/message",
+                    None,
+                ]
+                assert messages_of(said)[0]["params"] == {"_meta": {}}
+                # In the modern era nothing is asked of the ledger.
+                modern = await task_of(rig, MODERN, ANN)
+                assert (
+                    await of_task(rig, "tasks/get", modern, era=MODERN, client=ANN)
+                ).code is None
         assert handle in await own_list(rig, ANN)
 
     rig.run(story())
