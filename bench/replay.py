@@ -19,13 +19,14 @@ from typing import Any, Final
 
 from bench.report import Aim, Report
 from policies.bundle import Bundle, load, read_sources
+from policies.comparing import Replay
 from policies.demands import Demands
 from policies.facts import FactSet
 from policies.grounds import Grounds
 from policies.model import Entity, Fact
 from policies.recast import Recorder
 from policies.recorded import recorded
-from policies.replay import Bench, Difference, Judge, Replay
+from policies.replay import Bench, Difference, Judge
 from storage.journal import Journal, Kind, read
 
 SERVERS, TOOLS, CLIENTS, GRANTS = 15, 300, 200, 3

@@ -11,11 +11,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from policies.comparing import question_key
 from policies.lesser import Piece, Question, changed_by, in_place
 from policies.model import Entity, Fact, Verdict
 from policies.polar.tables import EMPTY
 from policies.recorded import recorded
-from policies.replay import Bench, question_key
+from policies.replay import Bench
 from policies.usage import facts_in, proofs_of
 
 GRANTS: Final = ("has_role", "has_role_matching", "lease")

@@ -31,9 +31,11 @@ class Reach:
         args = [*chain.from_iterable(map(args_of, parts))]
         self.has_clock = any(isinstance(arg, Clock) for arg in args)
         heads = [arg for each in program.clauses.values() for one in each for arg in one.head]
-        self._literals = {
-            arg.value for arg in (*args, *heads) if isinstance(arg, Const) and _is_number(arg.value)
-        }
+        self.literals: frozenset[int] = frozenset(
+            arg.value
+            for arg in (*args, *heads)
+            if isinstance(arg, Const) and type(arg.value) is int
+        )
         self._tables: dict[Table, tuple[object, ...]] = {}
         self._reached: dict[tuple[str, str, str], frozenset[str]] = {}
         self._moments: dict[int, object] = {}
@@ -49,7 +51,7 @@ class Reach:
 
     def seconds(self, tables: Mapping[str, Table]) -> Sequence[int]:
         """Return all numbers that the clock may be compared with, in order."""
-        found: set[Any] = set(self._literals)
+        found: set[Any] = set(self.literals)
         for table in tables.values():
             numbers = self._tables.get(table)
             if numbers is None:

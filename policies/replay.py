@@ -7,16 +7,16 @@ depends on it, there is none: "cannot tell" is never a guess.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from itertools import chain, combinations
-from typing import Any, Final, NamedTuple
-
-import orjson
+from typing import Final, NamedTuple
 
 from policies.facts import FactSet
 from policies.grounds import Grounds
+from policies.lasting import Span
 from policies.model import Entity, Fact, Reason, Verdict
 from policies.polar.engine import Ruling
 from policies.polar.possible import TESTS
@@ -25,7 +25,8 @@ from policies.polar.tables import EMPTY
 from policies.polar.values import name_of
 from policies.reach import BEHIND_CONNECT, Reach
 from policies.recast import Asking, Inputs, Recorder
-from policies.recorded import Recorded, UnreadableError, recorded
+from policies.recorded import Recorded
+from policies.tracing import Reads, Trace
 
 ORIGIN: Final = "this call"
 
@@ -48,11 +49,16 @@ class Again(NamedTuple):
 class Bench:
     """A policy over one set of facts, to which recorded questions are put."""
 
-    def __init__(self, grounds: Grounds, asking: Asking, reach: Reach) -> None:
+    def __init__(
+        self, grounds: Grounds, asking: Asking, reach: Reach, trace: Trace | None = None
+    ) -> None:
         """Use `Judge.over` instead."""
         self.grounds = grounds
+        self.reach = reach
+        self._trace = trace
+        self._supplied: dict[Entity | None, Reads] = {}
+        self._traced: dict[object, tuple[Span, Ruling, Reads]] = {}
         self._asking = asking
-        self._reach = reach
         self._seconds: Sequence[int] | None = None
         self._connects: dict[object, Ruling] = {}
 
@@ -60,8 +66,8 @@ class Bench:
         """Return the answer to the question *of*."""
         if not of.is_nameable:
             return Again(Verdict.DENY)
-        inputs = self._asking.inputs(of, self.grounds)
-        relevant = self._reach.predicates(of)
+        inputs = self.inputs(of)
+        relevant = self.reach.predicates(of)
         maybe = [fact for fact in inputs.maybe if fact.predicate in relevant]
         open_ = inputs.open & relevant
         lacking = ", ".join(
@@ -79,12 +85,34 @@ class Bench:
 
     def over(self, facts: FactSet) -> Bench:
         """Return the same policy over other *facts*."""
-        return Bench(self.grounds.with_facts(facts), self._asking, self._reach)
+        return Bench(self.grounds.with_facts(facts), self._asking, self.reach)
 
     def inputs(self, of: Recorded) -> Inputs:
+        if self._trace is not None:
+            self._read_supplied(of.resource, self._trace)
         return self._asking.inputs(of, self.grounds)
 
+    def _read_supplied(self, resource: Entity, trace: Trace) -> None:
+        """Have *trace* note what the grounds read only when they are first asked for it."""
+        for one in (None, resource):
+            known = self._supplied.get(one)
+            if known is None:
+                _, known = trace.during(partial(self._supply, one))
+                self._supplied[one] = known
+            trace.again(known)
+
+    def _supply(self, resource: Entity | None) -> None:
+        """Have the grounds find their globs, or the tests of *resource*."""
+        if resource is None:
+            _ = self.grounds.globs
+        else:
+            self.grounds.call_tests(resource)
+
     def own(self, facts: Iterable[Fact]) -> Overlay:
+        if self._trace is not None:
+            facts = [*facts]
+            for fact in facts:
+                self._trace.reads.count(fact.args)
         return self.grounds.engine.overlay([(one, ORIGIN) for one in facts], only_useful=True)
 
     def ask(self, of: Recorded, inputs: Inputs, more: Sequence[Fact] = ()) -> Ruling:
@@ -99,16 +127,30 @@ class Bench:
 
     def _connect(self, of: Recorded, facts: tuple[Fact, ...]) -> Ruling:
         """Return whether who asks *of* may connect; callers ask so with each of their calls."""
+        if self._trace is not None:
+            return self._connect_traced(of, facts, self._trace)
         key = (of.actor, of.server, facts, self.moment(of.now, b""))
         found = self._connects.get(key)
         if found is None:
-            server = Entity("Server", of.server)
-            decide = self.grounds.engine.decide
-            found = decide(of.actor, "connect", server, self.own(facts), of.now)
+            found = self._connecting(of, facts)
             if len(self._connects) >= _REMEMBERED:
                 self._connects.clear()
             self._connects[key] = found
         return found
+
+    def _connect_traced(self, of: Recorded, facts: tuple[Fact, ...], trace: Trace) -> Ruling:
+        key = (of.actor, of.server, facts)
+        found = self._traced.get(key)
+        if found is None or not found[0].holds(of.now):
+            ruling, reads = trace.during(lambda: self._connecting(of, facts))
+            span = Span.around(of.now, reads.numbers | self.reach.literals)
+            found = self._traced[key] = span, ruling, reads
+        trace.again(found[2])
+        return found[1]
+
+    def _connecting(self, of: Recorded, facts: tuple[Fact, ...]) -> Ruling:
+        server = Entity("Server", of.server)
+        return self.grounds.engine.decide(of.actor, "connect", server, self.own(facts), of.now)
 
     def _bounded(
         self, of: Recorded, inputs: Inputs, open_: set[str], maybe: Sequence[Fact], lacking: str
@@ -150,13 +192,13 @@ class Bench:
 
     def moment(self, now: int, facts: bytes) -> object:
         """Return a value that is the same for moments at which nothing differs for this policy."""
-        zones = self._reach.moments(now)
-        if not self._reach.has_clock:
+        zones = self.reach.moments(now)
+        if not self.reach.has_clock:
             return zones
         if b'"argument"' in facts:
             return zones, now  # an argument may be a number to compare the clock with
         if self._seconds is None:
-            self._seconds = self._reach.seconds(self.grounds.tables)
+            self._seconds = self.reach.seconds(self.grounds.tables)
         return zones, bisect_left(self._seconds, now), bisect_right(self._seconds, now)
 
 
@@ -170,8 +212,9 @@ class Judge:
         self._asking = Asking(program, grounds.demands, recorder)
         self._reach = Reach(program, self._asking.named)
 
-    def over(self, grounds: Grounds) -> Bench:
-        return Bench(grounds, self._asking, self._reach)
+    def over(self, grounds: Grounds, trace: Trace | None = None) -> Bench:
+        """Return this policy on *grounds*, whose facts *trace*, if it is given, watches."""
+        return Bench(grounds, self._asking, self._reach, trace)
 
     @property
     def grounds(self) -> Grounds:
@@ -211,48 +254,6 @@ UNCHANGED: Final = Compared(Difference.UNCHANGED)
 NOT_JUDGED: Final = Compared(Difference.NOT_JUDGED)
 
 
-class Replay:
-    """Compares recorded decisions with those of a candidate; what is asked again costs little.
-
-    *candidate* gives the bench over the facts of a version, or over those of now; *original* that
-    of the policy a record names, over the facts of then, None where it was not kept; it is None
-    itself where the candidate is asked over other facts. *revealed* is
-    text by its digest.
-    """
-
-    def __init__(
-        self,
-        judge: Judge,
-        candidate: Callable[[int], Bench],
-        original: Callable[[str, int], Bench | None] | None,
-        revealed: Mapping[str, str],
-    ) -> None:
-        self._candidate = candidate
-        self._original = original
-        self._revealed = revealed
-        self._with_token = judge.names_tokens
-        self._known: dict[object, Compared] = {}
-
-    def compare(self, payload: Mapping[str, Any]) -> Compared:
-        """Return what the candidate makes of the decision in *payload* of a record.
-
-        Raise `UnreadableError` for what is no decision, and what *candidate* raises.
-        """
-        key, bench = question_key(payload, self._candidate, with_token=self._with_token)
-        found = self._known.get(key)
-        if found is None:
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
-            found = self._known[key] = self._compared(payload, bench)
-        return found
-
-    def _compared(self, payload: Mapping[str, Any], bench: Bench) -> Compared:
-        of = recorded(payload, self._revealed)
-        if not of.is_judged:
-            return NOT_JUDGED
-        return compared(of, bench, bench.decide(of), self._original)
-
-
 def compared(
     of: Recorded,
     bench: Bench,
@@ -288,34 +289,6 @@ def _then(of: Recorded, original: Callable[[str, int], Bench | None] | None) -> 
     """Return what the policy of that moment makes of *of*; None if that cannot be known."""
     known = original and original(of.policy, of.fact_version)
     return known.decide(of).verdict if known else None
-
-
-def question_key(
-    payload: Mapping[str, Any], bench_of: Callable[[int], Bench], *, with_token: bool
-) -> tuple[object, Bench]:
-    """Return what is equal for decisions that a bench answers alike, and the bench of this one.
-
-    Raise `UnreadableError` for what is no decision, and what *bench_of* raises.
-    """
-    try:
-        version, now = payload["fact_version"], payload["now"]
-        principal = payload["principal"]
-        facts = orjson.dumps(payload["facts"])
-        question = orjson.dumps(
-            (
-                principal["type"], principal["id"], principal["acts_for"],
-                principal["issuer"], principal["client"],
-                principal["token_id"] if with_token else "",
-                payload["server"], payload["action"], payload["resource"],
-                payload["verdict"], payload["reason"], payload["rules"],
-                payload.get("silent_tests"), "args_digest" in payload,
-                payload.get("arguments"),
-            )
-        )  # fmt: skip
-        bench = bench_of(version)
-        return (version, payload["policy"], question, facts, bench.moment(now, facts)), bench
-    except (KeyError, TypeError, ValueError) as error:
-        raise UnreadableError(f"{type(error).__name__}: {error}") from error
 
 
 def _told(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from policies.comparing import question_key
 from policies.model import Anything, Entity, Fact, FailureKind, Proof, StepKind, Verdict
 from policies.polar.clauses import FACTS, Atom, Clause
 from policies.polar.misses import nearest_misses
@@ -17,7 +18,7 @@ from policies.proven import Alternatives
 from policies.reach import BEHIND_CONNECT
 from policies.recast import Inputs
 from policies.recorded import Recorded, recorded
-from policies.replay import ORIGIN, Bench, question_key
+from policies.replay import ORIGIN, Bench
 
 _REMEMBERED: Final = 500_000
 _WITHOUT: Final = 256

@@ -55,7 +55,7 @@ def make(directory: Path, size: Size, seed: int, tick: Tick) -> Month:
 
 async def _lived(directory: Path, size: Size, seed: int, book: Notebook, tick: Tick) -> None:
     chance = random.Random(seed)
-    world, clock, policies = made(size, chance), Clock(START), month_policies()
+    world, clock, policies = made(size, chance), Clock(START), [*month_policies()]
     async with opened(directory, policies[0], world.desks, clock, book.note) as gateway:
         life = _Life(gateway, world, size, book, chance)
         await life.begin()

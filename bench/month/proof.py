@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +16,8 @@ from bench.month.notebook import Truth, truths
 from bench.month.rules import edited, month_policies
 from bench.month.scratch import Scratch, Stated, looks_alike
 from policies.bundle import Bundle
-from policies.replay import Compared, Difference, Judge, Replay
+from policies.comparing import Replay
+from policies.replay import Compared, Difference, Judge
 from proxy.cli.record.reading import records
 from proxy.cli.replay.past import Past
 from proxy.cli.replay.place import located
@@ -49,8 +51,11 @@ class Finding:
 Tick = Callable[[int], None]
 
 
-def prove(month: Month, tick: Tick) -> dict[str, Finding]:
-    """Return what replay makes of *month* under every policy, by the names of the edits."""
+def prove(month: Month, tick: Tick, turns: int = 1) -> dict[str, Finding]:
+    """Return what replay makes of *month* under every policy, by the names of the edits.
+
+    Edits take turns: each is asked about one in *turns* decisions.
+    """
     past = Past(located(month.directory, None, {}))
     originals = {one.version: one for one in month_policies()}
     proof = _Proof(past, originals, edited())
@@ -60,7 +65,7 @@ def prove(month: Month, tick: Tick) -> dict[str, Finding]:
                 tick(count)
             if truth.version != proof.version:
                 proof.stand_on(truth.version, facts_of(truth.version))
-            proof.check(record, truth)
+            proof.check(record, truth, count % turns, turns)
     return proof.findings
 
 
@@ -72,30 +77,31 @@ class _Proof:
     ) -> None:
         self.version = -1
         self.findings = {name: Finding() for name in (UNCHANGED, *candidates)}
-        self._past = past
         self._then = {name: past.judging(one) for name, one in originals.items()}
         self._judges = {name: past.judging(one) for name, one in candidates.items()}
         self._before = {name: Scratch(one) for name, one in originals.items()}
         self._scratch = {name: Scratch(one) for name, one in candidates.items()}
-        self._replays: dict[str, Replay] = {}
+        every: dict[str, Judge] = {**self._judges, **self._then}
+        self._replays: dict[str, Replay] = {
+            name: replay_of(past, one, "then") for name, one in every.items()
+        }
         self._stated: Stated = frozenset()
 
     def stand_on(self, version: int, stated: Stated) -> None:
         self.version = version
         self._stated = stated
-        for one in self._scratch.values():
-            one.stand_on(stated)
-        every: dict[str, Judge] = {**self._judges, **self._then}
-        # What another version remembers is of no use to this one.
-        self._replays = {name: replay_of(self._past, one, "then") for name, one in every.items()}
 
-    def check(self, record: Record, truth: Truth) -> None:
-        """Compare what every policy makes of one decision with what it would have made of it."""
+    def check(self, record: Record, truth: Truth, turn: int, turns: int) -> None:
+        """Compare what policies make of one decision with what they would have made of it.
+
+        Those are asked whose *turn* of *turns* it is.
+        """
         same = self._replays[truth.policy].compare(record.payload)
         expected = Difference.UNCHANGED if truth.is_judged else Difference.NOT_JUDGED
         told = "" if same.difference is expected else f"{same.difference}: {same.lacking}"
         self.findings[UNCHANGED].add(record, same, told)
-        for name, scratch in self._scratch.items():
+        for name, scratch in islice(self._scratch.items(), turn, None, turns):
+            scratch.stand_on(self._stated)
             compared = self._replays[name].compare(record.payload)
             self.findings[name].add(record, compared, self._problem(truth, compared, scratch))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from importlib.resources import as_file, files
 from typing import Final
 
@@ -103,10 +104,11 @@ EDITS: Final[Mapping[str, tuple[str, str]]] = {
 """What each edit of the last policy puts in the place of what."""
 
 
-def month_policies() -> list[Bundle]:
+@cache
+def month_policies() -> tuple[Bundle, ...]:
     """Return the policies of the month, in the order in which they are in force."""
     shipped = _shipped()
-    return [_loaded({**shipped, _OWN: rules}) for rules in MONTH]
+    return tuple(_loaded({**shipped, _OWN: rules}) for rules in MONTH)
 
 
 def edited() -> dict[str, Bundle]:

@@ -38,7 +38,7 @@ class Program:
 
     `rules` are the written and the expanded rules; `clauses` are what they mean, by predicate, the
     derived `possible_` rules among them; `stated` are the facts that the policy itself states, with
-    their `file:line`; `words` are its strings; `warnings` are what its author should look at.
+    their `file:line`; `words` are its strings; `noted` are the warnings that came of reading it.
     """
 
     modules: tuple[Module, ...]
@@ -49,7 +49,13 @@ class Program:
     schema: Schema
     words: frozenset[str]
     compiler: Compiler
-    warnings: tuple[Problem, ...]
+    noted: tuple[Problem, ...]
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """What its author should look at, in order. To find it takes longer than to load."""
+        found = [*self.noted, *limits_without_effect(self.clauses, self.types.every)]
+        return tuple(sorted(found, key=lambda problem: problem.span))
 
     @property
     def tests(self) -> list[PolicyTest]:
@@ -135,14 +141,12 @@ def _built(
     problems.extend(one for one in meant if whole or one.severity is Severity.ERROR)
     if _has_error(problems):
         return None
-    problems.extend(limits_without_effect(clauses, types.every))
     clauses.update(possible_clauses(clauses))
     _add_stored(clauses, stated, schema, types)
     tables = sorted({*schema.signatures, *stated})
     compiler = Compiler(clauses, types.every, tables)
-    warnings = tuple(sorted(problems, key=lambda problem: problem.span))
-    words = _words(clauses)
-    return Program(modules, types, tuple(rules), clauses, stated, schema, words, compiler, warnings)
+    rest = (_words(clauses), compiler, tuple(problems))
+    return Program(modules, types, tuple(rules), clauses, stated, schema, *rest)
 
 
 def _has_error(problems: Sequence[Problem]) -> bool:

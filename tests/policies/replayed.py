@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from policies.bundle import Bundle, load
+from policies.comparing import Replay
 from policies.demands import Demands
 from policies.facts import FactSet
 from policies.grounds import Grounds
 from policies.matching import matches
 from policies.model import Decision, Entity, Fact, Reason, Verdict
 from policies.recast import Recorder
-from policies.replay import Bench, Judge, Replay
+from policies.replay import Bench, Judge
 from policies.supplied import Caller, caller_facts
 from proxy.audit import Arguments, Audit, Redaction, Subject
 from proxy.identity.principal import ActorType, Principal

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 from policies.facts import FactSet
+from policies.tracing import Lookup
+from proxy.cli.replay.changes import Changes
 from storage.timeline import Stated, Step, Timeline
 
 _KEPT: Final = 32
@@ -25,6 +27,7 @@ class FactsOver:
         self._heard = heard
         self._timeline: Timeline | None = None
         self._versions: list[int] = []
+        self._changes: Changes | None = None
         self._known: OrderedDict[int, FactSet] = OrderedDict()
 
     def at(self, version: int) -> FactSet:
@@ -35,6 +38,15 @@ class FactsOver:
             if len(self._known) > _KEPT:
                 self._known.popitem(last=False)
         return found
+
+    @property
+    def tables(self) -> Collection[str]:
+        """The predicates (`name/arity`) of whose facts any changes."""
+        return self._changes.tables if self._changes else ()
+
+    def span(self, version: int, lookups: Iterable[Lookup]) -> tuple[int, int]:
+        """Return from which version on, and before which, *lookups* find what they do then."""
+        return self._changes.span(version, lookups) if self._changes else (version, version + 1)
 
     def _made(self, version: int) -> FactSet:
         timeline = self._timeline
@@ -52,6 +64,7 @@ class FactsOver:
         self._known.clear()
         timeline = self._timeline = self._read(max(0, version - _BEFORE))
         self._versions = list(timeline.steps)
+        self._changes = Changes(timeline)
         self._heard(timeline.living)
         for step in timeline.steps.values():
             self._heard(step.added)

@@ -11,10 +11,13 @@ from policies.bundle import Bundle, BundleError, Sources, read_sources, version_
 from policies.demands import Demands
 from policies.facts import FactSet
 from policies.grounds import Grounds
+from policies.lasting import Lasting
 from policies.polar.source import PolicyError, Severity
 from policies.recast import Recorder
-from policies.replay import Bench, Judge
+from policies.replay import Bench, Compared, Judge
 from policies.supplied import Named
+from policies.tracing import Trace
+from policies.vocabulary import SUPPLIED
 from proxy.audit import Redaction
 from proxy.cli.policy.goals import PATIENCE
 from proxy.cli.policy.inputs import InputError, texts
@@ -41,6 +44,7 @@ class Past:
         if place.master is not None:
             self._redaction = Redaction(place.master.key_for("record").reveal(), "facts")
         self._heard: set[str] = set()
+        self.trace = Trace()
         self.revealed: dict[str, str] = {}
         """Text by its digest, as far as facts and policies name it."""
         self.recorder = Recorder(self._named, self._words, self._redaction is not None)
@@ -59,13 +63,19 @@ class Past:
         return Judge(Grounds(chosen, FactSet(), demands, PATIENCE), self.recorder)
 
     def bench(self, judge: Judge, version: int) -> Bench:
-        """Return *judge* over the facts of *version*. Raise `InputError` if there were none."""
+        """Return *judge* over the facts of *version*. Raise `InputError` if there were none.
+
+        What it reads is noted by `trace`.
+        """
         key = (judge.grounds.bundle.version, version)
         found = self._benches.get(key)
         if found is None:
             if len(self._benches) >= _BENCHES:
                 del self._benches[next(iter(self._benches))]
-            found = judge.over(judge.grounds.with_facts(self._facts.at(version)))
+            facts = self._facts.at(version)
+            stated = judge.grounds.bundle.program.stated
+            watched = self.trace.watching(facts, (*SUPPLIED, *stated, *self._facts.tables))
+            found = judge.over(judge.grounds.with_facts(watched), self.trace)
             self._benches[key] = found
         return found
 
@@ -73,6 +83,10 @@ class Past:
         """Return what decided by *policy* over the facts of *version*, None if it was not kept."""
         judge = self.judge(policy)
         return None if judge is None else self.bench(judge, version)
+
+    def lasting(self) -> Lasting[Compared]:
+        """Return a memory of answers, for one policy."""
+        return Lasting(self.trace, self._facts.span)
 
     def newest(self) -> int:
         """Return the version of the facts of now."""

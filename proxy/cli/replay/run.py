@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Final, Literal
 
 from policies.bundle import BundleError, read_sources
+from policies.comparing import Replay
 from policies.recorded import UnreadableError
-from policies.replay import Bench, Difference, Judge, Replay
+from policies.replay import Bench, Difference, Judge
 from proxy.cli.policy import console
 from proxy.cli.policy.endings import Code
 from proxy.cli.policy.inputs import InputError
@@ -70,7 +71,8 @@ def replay_of(past: Past, judge: Judge, facts: Literal["then", "now"]) -> Replay
     def candidate(version: int) -> Bench:
         return past.bench(judge, version if newest is None else newest)
 
-    return Replay(judge, candidate, past.original if newest is None else None, past.revealed)
+    original = past.original if newest is None else None
+    return Replay(judge, candidate, original, past.revealed, past.lasting())
 
 
 def tallied(replay: Replay, decisions: Iterable[Record], tick: Callable[[int, str], None]) -> Tally:
