@@ -134,6 +134,7 @@ class Shipper:
         self._broken: set[Chain] = set()
         self._under_way: asyncio.Future[Cursor | None] = asyncio.Future()
         self._under_way.set_result(None)
+        self._before = source.durable()
         self._whole_at = monotonic()
         self._failing_since: float | None = None
         self._pause = FIRST_PAUSE
@@ -141,11 +142,14 @@ class Shipper:
 
     @property
     def behind(self) -> int:
-        """The records of this process that are durable and not copied."""
-        if self._source.own not in self._cursors:
-            return 0
-        cursor = self._cursors[self._source.own]
-        return max(0, self._source.durable() - (cursor.seq if cursor else 0))
+        """The records of this process that are durable and not copied.
+
+        Until it is known how far its chain was copied, those since the start.
+        """
+        own = self._source.own
+        cursor = self._cursors.get(own)
+        copied = cursor.seq if cursor else 0 if own in self._cursors else self._before
+        return max(0, self._source.durable() - copied)
 
     @property
     def lag(self) -> float:
